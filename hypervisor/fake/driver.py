@@ -1,0 +1,181 @@
+"""A connection to a fake host."""
+
+from collections.abc import Callable, Collection
+from typing import BinaryIO, TypeVar
+from uuid import UUID
+
+from hypervisor.errors import NotFound
+from hypervisor.fake import domains, networks, storage
+from hypervisor.fake.host import FakeHost
+from hypervisor.fake.store import State
+from hypervisor.fake.watch import FakeWatch
+from hypervisor.interface import Subscription
+from hypervisor.specs import (
+    Accelerator,
+    AcceleratorProof,
+    AddressSource,
+    Button,
+    DhcpReservation,
+    DomainSpec,
+    DomainState,
+    DomainSummary,
+    GuestAddress,
+    HostEvent,
+    HostFacts,
+    Lease,
+    NetworkSpec,
+    PoolInfo,
+    PoolSpec,
+    Subnet,
+    VolumeInfo,
+    VolumeSpec,
+)
+
+T = TypeVar("T")
+
+
+class FakeHypervisor:
+    """The host as one installation sees it. Every method is one transaction between two fault points."""
+
+    def __init__(self, host: FakeHost, installation: str) -> None:
+        self._host = host
+        self._us = installation
+
+    def _do(self, method: str, act: Callable[[State], T]) -> T:
+        self._host.strike(method, "before")
+        with self._host.store.transaction() as state:
+            result = act(state)
+        self._host.strike(method, "after")
+        return result
+
+    # --- the host
+    def facts(self) -> HostFacts:
+        return self._do("facts", self._read_facts)
+
+    def boot_id(self) -> UUID:
+        return self._do("boot_id", lambda state: UUID((state.get("host", "identity") or {})["boot_id"]))
+
+    def _read_facts(self, state: State) -> HostFacts:
+        identity, facts = state.get("host", "identity") or {}, state.get("host", "facts") or {}
+        return HostFacts(
+            hostname=self._host.name,
+            host_uuid=UUID(identity["uuid"]),
+            boot_id=UUID(identity["boot_id"]),
+            cpus=facts["cpus"],
+            cpu_model="Fake",
+            memory_mib=facts["memory_mib"],
+            libvirt_version="9.0.0",
+            qemu_version="7.2.0",
+            architectures=("x86_64",),
+            kvm_advertised=True,
+        )
+
+    def prove_accelerator(
+        self, *, pool: str, kernel: str, initrd: str, kind: Accelerator, timeout: float = 20.0
+    ) -> AcceleratorProof:
+        def prove(state: State) -> AcceleratorProof:
+            for name in (kernel, initrd):
+                if storage.volume(state, pool, name) is None:
+                    raise NotFound(f"no volume {name} in pool {pool}")
+            works = kind == "tcg" or bool((state.get("host", "facts") or {})["kvm"])
+            detail = "a Linux kernel booted" if works else f"no Linux kernel booted within {timeout:.0f} s"
+            return AcceleratorProof(works=works, seconds=0.1, detail=detail)
+
+        return self._do("prove_accelerator", prove)
+
+    def used_subnets(self) -> frozenset[Subnet]:
+        return self._do("used_subnets", networks.subnets)
+
+    # --- storage
+    def ensure_pool(self, spec: PoolSpec) -> PoolInfo:
+        return self._do("ensure_pool", lambda state: storage.ensure_pool(state, spec))
+
+    def volumes(self, pool: str) -> list[VolumeInfo]:
+        return self._do("volumes", lambda state: storage.volumes(state, pool))
+
+    def volume(self, pool: str, name: str) -> VolumeInfo | None:
+        return self._do("volume", lambda state: storage.volume(state, pool, name))
+
+    def ensure_volume(self, spec: VolumeSpec) -> VolumeInfo:
+        return self._do("ensure_volume", lambda state: storage.ensure_volume(state, spec))
+
+    def upload(self, *, pool: str, name: str, source: BinaryIO, offset: int, length: int, seconds: float = 20.0) -> int:
+        def send(state: State) -> int:
+            return storage.upload(
+                state,
+                self._host.files,
+                pool=pool,
+                name=name,
+                source=source,
+                offset=offset,
+                length=length,
+                seconds=seconds,
+            )
+
+        return self._do("upload", send)
+
+    def remove_volume(self, pool: str, name: str) -> None:
+        self._do("remove_volume", lambda state: storage.remove_volume(state, self._host.files, pool, name))
+
+    # --- networks
+    def ensure_network(self, spec: NetworkSpec) -> None:
+        self._do("ensure_network", lambda state: networks.ensure(state, self._us, spec))
+
+    def remove_network(self, name: str) -> None:
+        self._do("remove_network", lambda state: networks.remove(state, self._us, name))
+
+    def ensure_reservation(self, network: str, reservation: DhcpReservation) -> None:
+        self._do(
+            "ensure_reservation",
+            lambda state: networks.ensure_reservation(state, self._us, network, reservation),
+        )
+
+    def remove_reservation(self, network: str, mac: str) -> None:
+        self._do("remove_reservation", lambda state: networks.remove_reservation(state, self._us, network, mac))
+
+    def leases(self, network: str) -> list[Lease]:
+        return self._do("leases", lambda state: networks.leases(state, network))
+
+    # --- domains
+    def ensure_defined(self, spec: DomainSpec) -> None:
+        self._do("ensure_defined", lambda state: domains.ensure_defined(state, self._us, spec))
+
+    def ensure_running(self, uuid: UUID) -> None:
+        self._do("ensure_running", lambda state: domains.ensure_running(state, self._us, uuid))
+
+    def set_paused(self, uuid: UUID, *, paused: bool) -> None:
+        self._do("set_paused", lambda state: domains.set_paused(state, self._us, uuid, paused=paused))
+
+    def power_off(self, uuid: UUID) -> None:
+        self._do("power_off", lambda state: domains.power_off(state, self._us, uuid))
+
+    def press(self, uuid: UUID, button: Button) -> None:
+        self._do("press", lambda state: domains.press(state, self._us, uuid, button))
+
+    def undefine(self, uuid: UUID) -> None:
+        self._do("undefine", lambda state: domains.undefine(state, self._us, uuid))
+
+    def domains(self) -> list[DomainSummary]:
+        return self._do("domains", domains.summaries)
+
+    def describe(self, uuids: Collection[UUID]) -> dict[UUID, DomainState]:
+        return self._do("describe", lambda state: domains.describe(state, uuids))
+
+    def domain(self, uuid: UUID) -> DomainState | None:
+        return self._do("domain", lambda state: domains.describe_one(state, uuid))
+
+    def addresses(self, uuid: UUID, *, sources: tuple[AddressSource, ...] = ("lease", "arp")) -> list[GuestAddress]:
+        found = self._do("addresses", lambda state: domains.addresses(state, uuid))
+        return [address for address in found if address.source in sources]
+
+    # --- the connection
+    def watch(self, sink: Callable[[HostEvent], None]) -> Subscription:
+        self._host.strike("watch", "before")
+        return FakeWatch(self._host, sink)
+
+    def is_alive(self) -> bool:
+        with self._host.store.transaction() as state:
+            return bool((state.get("host", "facts") or {})["reachable"])
+
+    def close(self) -> None:
+        """There is nothing to let go of."""

@@ -1,0 +1,165 @@
+"""The one interface between "decide" and "do on a host".
+
+Rules every implementation keeps, and `tests/hypervisor/test_contract.py` proves:
+
+- A method observes, compares, acts and returns; "already so" is success, so every one but `press` may be
+  repeated at will.
+- A method ends within `ConnectionSettings.call_timeout` (`prove_accelerator` and `upload`: within the time
+  they are given plus that).
+  Whoever gets `HostUnreachable` does not know what happened and has to read the host again.
+- Only domains and networks that carry our installation id are changed; others raise `ForeignObject`.
+- Safe for threads. Opens its connection at first use, in the process that uses it.
+"""
+
+from collections.abc import Callable, Collection
+from typing import BinaryIO, Protocol
+from uuid import UUID
+
+from hypervisor.specs import (
+    Accelerator,
+    AcceleratorProof,
+    AddressSource,
+    Button,
+    DhcpReservation,
+    DomainSpec,
+    DomainState,
+    DomainSummary,
+    GuestAddress,
+    HostEvent,
+    HostFacts,
+    Lease,
+    NetworkSpec,
+    PoolInfo,
+    PoolSpec,
+    Subnet,
+    VolumeInfo,
+    VolumeSpec,
+)
+
+
+class Subscription(Protocol):
+    def close(self) -> None:
+        """End it; no event is delivered afterwards. Closing twice is fine."""
+
+
+class Hypervisor(Protocol):
+    """One host as one installation sees it."""
+
+    # --- the host
+    def facts(self) -> HostFacts:
+        """Everything about the host; can take seconds, since libvirt asks every QEMU what it can do."""
+
+    def boot_id(self) -> UUID:
+        """Changes exactly when the host has been rebooted. One or two short calls."""
+
+    def prove_accelerator(
+        self, *, pool: str, kernel: str, initrd: str, kind: Accelerator, timeout: float = 20.0
+    ) -> AcceleratorProof:
+        """Boot two volumes to the line CLOUDSITE-PROBE-OK on the serial console. A guest that does not is an
+        answer, not an error.
+        """
+
+    def used_subnets(self) -> frozenset[Subnet]:
+        """Subnets of all libvirt networks and, over local and ssh, of the host's addresses and routes.
+
+        Over TLS the host's own routes cannot be read; there `ensure_network` raises `Conflict` for a taken
+        subnet.
+        """
+
+    # --- storage
+    def ensure_pool(self, spec: PoolSpec) -> PoolInfo:
+        """Defined, built, started, and again at boot. `Conflict` when the name is taken by another path."""
+
+    def volumes(self, pool: str) -> list[VolumeInfo]:
+        """All volumes, after a look at the directory itself."""
+
+    def volume(self, pool: str, name: str) -> VolumeInfo | None: ...
+
+    def ensure_volume(self, spec: VolumeSpec) -> VolumeInfo:
+        """Create it, or grow it to the size asked for; never shrinks. A qcow2 to be uploaded is created at
+        its virtual size.
+        """
+
+    def upload(self, *, pool: str, name: str, source: BinaryIO, offset: int, length: int, seconds: float = 20.0) -> int:
+        """Send `length` bytes of a seekable `source` from `offset` to the same place of the volume, for about
+        `seconds` at most.
+
+        Returns the offset up to which the host has confirmed everything: the next call's `offset`. The length
+        of the volume file
+        is what was sent; a volume is not a valid image before all of it was.
+        """
+
+    def remove_volume(self, pool: str, name: str) -> None:
+        """Gone afterwards; a missing one, or a missing pool, is fine."""
+
+    # --- networks
+    def ensure_network(self, spec: NetworkSpec) -> None:
+        """Defined, running, started with the host. Reservations made since are kept. `Conflict`: name, bridge
+        or subnet is taken.
+        """
+
+    def remove_network(self, name: str) -> None: ...
+
+    def ensure_reservation(self, network: str, reservation: DhcpReservation) -> None:
+        """Keyed by MAC: another address for the same MAC replaces the old one; `Conflict` when the address
+        is another MAC's.
+
+        Slow and disturbing when something has to change: see `NetworkSpec`, which takes all of them at once.
+        """
+
+    def remove_reservation(self, network: str, mac: str) -> None: ...
+
+    def leases(self, network: str) -> list[Lease]: ...
+
+    # --- domains
+    def ensure_defined(self, spec: DomainSpec) -> None:
+        """The host's definition says what the spec says; what somebody else added to it stays.
+
+        `ForeignObject` for a domain of another installation, `StaleFence` for one with a higher fence,
+        `Conflict` for a name taken
+        by another domain. A running guest sees the change at its next start.
+        """
+
+    def ensure_running(self, uuid: UUID) -> None:
+        """Start a guest that is off or crashed, resume a paused one."""
+
+    def set_paused(self, uuid: UUID, *, paused: bool) -> None:
+        """`Rejected` for a guest that is off."""
+
+    def power_off(self, uuid: UUID) -> None:
+        """Pull the plug; off is fine, missing is fine."""
+
+    def press(self, uuid: UUID, button: Button) -> None:
+        """Press a button of a running guest; `Rejected` when it is off. It returns when the button is
+        pressed, not when the guest obeyed.
+        """
+
+    def undefine(self, uuid: UUID) -> None:
+        """Forget a domain that is off, with its NVRAM, saved state and snapshot records; missing is fine.
+        Volumes stay.
+        """
+
+    def domains(self) -> list[DomainSummary]:
+        """Every domain of the host, also those that are not ours, in one call."""
+
+    def describe(self, uuids: Collection[UUID]) -> dict[UUID, DomainState]:
+        """In full, a few calls each: meant for domains one does not know yet. Missing ones are left out."""
+
+    def domain(self, uuid: UUID) -> DomainState | None: ...
+
+    def addresses(self, uuid: UUID, *, sources: tuple[AddressSource, ...] = ("lease", "arp")) -> list[GuestAddress]:
+        """`agent` asks the guest and can take seconds; a guest without agent has simply no such address."""
+
+    # --- the connection
+    def watch(self, sink: Callable[[HostEvent], None]) -> Subscription:
+        """Lifecycle events of all domains from now on. `sink` runs in a thread of ours and should do no more
+        than enqueue.
+
+        The last event is `disconnected`, when the host is lost; then read the host and watch anew.
+        """
+
+    def is_alive(self) -> bool:
+        """Whether a connection is open and has not been seen to break; asks nobody."""
+
+    def close(self) -> None:
+        """Let go of the connection; the next call opens it again."""

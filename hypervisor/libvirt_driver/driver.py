@@ -1,0 +1,198 @@
+"""The Hypervisor interface over libvirt: each method is one bounded call on the host's connection."""
+
+from collections.abc import Callable, Collection
+from typing import BinaryIO, TypeVar
+from uuid import UUID
+
+import libvirt
+
+from hypervisor import routes
+from hypervisor.interface import Subscription
+from hypervisor.libvirt_driver import facts, probe
+from hypervisor.libvirt_driver.connection import Connection
+from hypervisor.libvirt_driver.domains import Domains
+from hypervisor.libvirt_driver.networks import Networks
+from hypervisor.libvirt_driver.storage import Storage
+from hypervisor.libvirt_driver.watch import Watch
+from hypervisor.specs import (
+    Accelerator,
+    AcceleratorProof,
+    AddressSource,
+    Button,
+    ConnectionSettings,
+    DhcpReservation,
+    DirectBoot,
+    DomainSpec,
+    DomainState,
+    DomainSummary,
+    GuestAddress,
+    HostAddress,
+    HostEvent,
+    HostFacts,
+    Lease,
+    NetworkSpec,
+    PoolInfo,
+    PoolSpec,
+    Subnet,
+    VolumeInfo,
+    VolumeSpec,
+)
+from hypervisor.uri import connection_uri
+
+T = TypeVar("T")
+
+
+class LibvirtHypervisor:
+    """`uri` and `domain_type` are for libvirt's own test driver; they are never user text."""
+
+    def __init__(
+        self,
+        address: HostAddress,
+        settings: ConnectionSettings,
+        installation: str,
+        *,
+        uri: str | None = None,
+        domain_type: str | None = None,
+    ) -> None:
+        self._address = address
+        self._settings = settings
+        self._installation = installation
+        self._domain_type = domain_type
+        self._connection = Connection(address, uri or connection_uri(address, settings), settings)
+
+    # --- the nouns on an open connection
+    def _storage(self, virt: libvirt.virConnect) -> Storage:
+        return Storage(virt, self._connection.pool_paths)
+
+    def _networks(self, virt: libvirt.virConnect) -> Networks:
+        return Networks(virt, self._installation)
+
+    def _domains(self, virt: libvirt.virConnect) -> Domains:
+        return Domains(
+            virt,
+            installation=self._installation,
+            path_of=self._storage(virt).path_of,
+            domain_type=self._domain_type,
+        )
+
+    def _on_storage(self, name: str, call: Callable[[Storage], T], seconds: float | None = None) -> T:
+        return self._connection.run(name, lambda virt: call(self._storage(virt)), seconds=seconds)
+
+    def _on_networks(self, name: str, call: Callable[[Networks], T]) -> T:
+        return self._connection.run(name, lambda virt: call(self._networks(virt)))
+
+    def _on_domains(self, name: str, call: Callable[[Domains], T], *, repeat: bool = True) -> T:
+        return self._connection.run(name, lambda virt: call(self._domains(virt)), repeat=repeat)
+
+    # --- the host
+    def facts(self) -> HostFacts:
+        return self._connection.run("facts", facts.read_facts)
+
+    def boot_id(self) -> UUID:
+        return self._connection.run("boot_id", facts.boot_id)
+
+    def prove_accelerator(
+        self, *, pool: str, kernel: str, initrd: str, kind: Accelerator, timeout: float = 20.0
+    ) -> AcceleratorProof:
+        boot = DirectBoot(pool=pool, kernel=kernel, initrd=initrd, command_line="console=ttyS0 quiet panic=-1")
+
+        def ask(virt: libvirt.virConnect) -> AcceleratorProof:
+            storage = self._storage(virt)
+            storage.require_volume(pool, kernel)
+            storage.require_volume(pool, initrd)
+            return probe.prove(
+                virt, storage.path_of, installation=self._installation, boot=boot, kind=kind, timeout=timeout
+            )
+
+        seconds = timeout + self._settings.call_timeout
+        return self._connection.run("prove_accelerator", ask, seconds=seconds, repeat=False)
+
+    def used_subnets(self) -> frozenset[Subnet]:
+        ours = self._on_networks("used_subnets", lambda networks: networks.subnets())
+        return ours | routes.host_subnets(self._address, self._settings)
+
+    # --- storage
+    def ensure_pool(self, spec: PoolSpec) -> PoolInfo:
+        return self._on_storage("ensure_pool", lambda storage: storage.ensure_pool(spec))
+
+    def volumes(self, pool: str) -> list[VolumeInfo]:
+        return self._on_storage("volumes", lambda storage: storage.volumes(pool))
+
+    def volume(self, pool: str, name: str) -> VolumeInfo | None:
+        return self._on_storage("volume", lambda storage: storage.volume(pool, name))
+
+    def ensure_volume(self, spec: VolumeSpec) -> VolumeInfo:
+        return self._on_storage("ensure_volume", lambda storage: storage.ensure_volume(spec))
+
+    def upload(self, *, pool: str, name: str, source: BinaryIO, offset: int, length: int, seconds: float = 20.0) -> int:
+        return self._on_storage(
+            "upload",
+            lambda storage: storage.upload(pool, name, source=source, offset=offset, length=length, seconds=seconds),
+            seconds=seconds + self._settings.call_timeout,
+        )
+
+    def remove_volume(self, pool: str, name: str) -> None:
+        self._on_storage("remove_volume", lambda storage: storage.remove_volume(pool, name))
+
+    # --- networks
+    def ensure_network(self, spec: NetworkSpec) -> None:
+        self._on_networks("ensure_network", lambda networks: networks.ensure(spec))
+
+    def remove_network(self, name: str) -> None:
+        self._on_networks("remove_network", lambda networks: networks.remove(name))
+
+    def ensure_reservation(self, network: str, reservation: DhcpReservation) -> None:
+        self._on_networks("ensure_reservation", lambda networks: networks.ensure_reservation(network, reservation))
+
+    def remove_reservation(self, network: str, mac: str) -> None:
+        self._on_networks("remove_reservation", lambda networks: networks.remove_reservation(network, mac))
+
+    def leases(self, network: str) -> list[Lease]:
+        return self._on_networks("leases", lambda networks: networks.leases(network))
+
+    # --- domains
+    def ensure_defined(self, spec: DomainSpec) -> None:
+        self._on_domains("ensure_defined", lambda domains: domains.ensure_defined(spec))
+
+    def ensure_running(self, uuid: UUID) -> None:
+        self._on_domains("ensure_running", lambda domains: domains.ensure_running(uuid))
+
+    def set_paused(self, uuid: UUID, *, paused: bool) -> None:
+        self._on_domains("set_paused", lambda domains: domains.set_paused(uuid, paused=paused))
+
+    def power_off(self, uuid: UUID) -> None:
+        self._on_domains("power_off", lambda domains: domains.power_off(uuid))
+
+    def press(self, uuid: UUID, button: Button) -> None:
+        self._on_domains("press", lambda domains: domains.press(uuid, button), repeat=False)
+
+    def undefine(self, uuid: UUID) -> None:
+        self._on_domains("undefine", lambda domains: domains.undefine(uuid))
+
+    def domains(self) -> list[DomainSummary]:
+        return self._on_domains("domains", lambda domains: domains.summaries())
+
+    def describe(self, uuids: Collection[UUID]) -> dict[UUID, DomainState]:
+        return self._on_domains("describe", lambda domains: domains.describe(uuids))
+
+    def domain(self, uuid: UUID) -> DomainState | None:
+        return self._on_domains("domain", lambda domains: domains.describe_one(uuid))
+
+    def addresses(self, uuid: UUID, *, sources: tuple[AddressSource, ...] = ("lease", "arp")) -> list[GuestAddress]:
+        return self._on_domains("addresses", lambda domains: domains.addresses(uuid, sources))
+
+    # --- the connection
+    def watch(self, sink: Callable[[HostEvent], None]) -> Subscription:
+        return Watch(self._connection, sink)
+
+    def is_alive(self) -> bool:
+        return self._connection.is_alive()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def close_if_idle(self) -> None:
+        """Called by whoever keeps the drivers of a process; a connection in use is not idle, and a watch
+        has its own.
+        """
+        self._connection.close_if_idle()

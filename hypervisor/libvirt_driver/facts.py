@@ -1,0 +1,61 @@
+"""What a host says about itself, and how we know that it was rebooted."""
+
+from typing import Final
+from uuid import UUID, uuid4
+
+import libvirt
+
+from hypervisor import network_xml, xml_tree
+from hypervisor.specs import HostFacts
+
+BOOT_MARKER: Final = "cloudsite-boot"
+
+
+def read_facts(connection: libvirt.virConnect) -> HostFacts:
+    capabilities = xml_tree.parse(connection.getCapabilities())
+    info = connection.getInfo()
+    guests = capabilities.findall("guest/arch")
+    return HostFacts(
+        hostname=connection.getHostname(),
+        host_uuid=_host_uuid(capabilities),
+        boot_id=boot_id(connection),
+        cpus=int(info[2]),
+        cpu_model=xml_tree.text_of(capabilities, "host/cpu/model"),
+        memory_mib=int(info[1]),
+        libvirt_version=_version(connection.getLibVersion()),
+        qemu_version=_version(connection.getVersion()),
+        architectures=tuple(sorted({arch.get("name", "") for arch in guests})),
+        kvm_advertised=any(arch.find("domain[@type='kvm']") is not None for arch in guests),
+    )
+
+
+def boot_id(connection: libvirt.virConnect) -> UUID:
+    """The UUID of a transient network that we leave on the host.
+
+    libvirt has no boot id, and over TLS there is no shell to read the kernel's. A transient network is noted
+    in /run/libvirt/network: it outlives libvirtd (stopped, killed, upgraded) and goes with the boot, as /run
+    does. This kind of network (`private`, without an interface) makes no bridge, no firewall rule and no
+    process; a transient pool would need a directory. Should somebody destroy it, the host looks rebooted, and
+    a reconcile finds that every guest is still running.
+    """
+    try:
+        return UUID(bytes=connection.networkLookupByName(BOOT_MARKER).UUID())
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_NETWORK:
+            raise
+    identity = uuid4()
+    try:
+        connection.networkCreateXML(network_xml.build_boot_marker(BOOT_MARKER, identity))
+    except libvirt.libvirtError:
+        return UUID(bytes=connection.networkLookupByName(BOOT_MARKER).UUID())  # somebody else was faster
+    return identity
+
+
+def _host_uuid(capabilities: xml_tree.Element) -> UUID:
+    """All zero where the host does not know (libvirt's test driver)."""
+    text = xml_tree.text_of(capabilities, "host/uuid")
+    return UUID(text) if text else UUID(int=0)
+
+
+def _version(number: int) -> str:
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"

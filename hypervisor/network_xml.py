@@ -1,0 +1,107 @@
+"""Networks, reservations and the boot marker as libvirt's XML."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from ipaddress import IPv4Address, ip_network
+from uuid import UUID
+
+from hypervisor import names, xml_tree
+from hypervisor.specs import DhcpReservation, NetworkSpec, Subnet
+from hypervisor.xml_tree import E, Element, ElementMaker
+
+NAMESPACE = "urn:cloudsite:network:1"
+_OURS = ElementMaker(NAMESPACE, "cs")
+
+
+def build_network(spec: NetworkSpec) -> str:
+    return xml_tree.render(_network(spec, spec.reservations))
+
+
+def _network(spec: NetworkSpec, reservations: Iterable[DhcpReservation]) -> Element:
+    network = E.network(
+        E.name(spec.name),
+        E.uuid(str(spec.uuid)),
+        E.metadata(_OURS.network(installation=spec.installation)),
+        E.forward(mode="nat"),
+        E.bridge(name=spec.bridge, stp="on", delay="0"),
+    )
+    if spec.mtu is not None:
+        network.append(E.mtu(size=str(spec.mtu)))
+    dhcp = E.dhcp(E.range(_lease(spec.lease_minutes), start=str(spec.dhcp_start), end=str(spec.dhcp_end)))
+    dhcp.extend(_reservation(reservation, spec.lease_minutes) for reservation in reservations)
+    network.append(E.ip(dhcp, address=str(spec.gateway), netmask=str(spec.cidr.netmask)))
+    return network
+
+
+def _lease(minutes: int) -> Element:
+    return E.lease(expiry=str(minutes), unit="minutes")
+
+
+def _reservation(reservation: DhcpReservation, lease_minutes: int) -> Element:
+    return E.host(_lease(lease_minutes), mac=reservation.mac, ip=str(reservation.ip))
+
+
+def merge_network(current: str, spec: NetworkSpec) -> str | None:
+    """The definition that says what the spec says and keeps further reservations; None when it already
+    does.
+    """
+    actual = xml_tree.parse(current)
+    reserved = _reserved(actual)
+    missing = {r.mac: r.ip for r in spec.reservations if reserved.get(r.mac) != r.ip}
+    if not missing and xml_tree.contains(actual, _network(spec, ())):
+        return None
+    addresses = set(missing.values())
+    kept = {mac: ip for mac, ip in reserved.items() if ip not in addresses}
+    every = (DhcpReservation(mac=mac, ip=ip) for mac, ip in (kept | missing).items())
+    return xml_tree.render(_network(spec, every))
+
+
+def _reserved(network: Element) -> dict[str, IPv4Address]:
+    """Reservations by MAC; somebody's odd ones (by name or client id alone) are not ours to understand."""
+    found = {}
+    for host in network.iterfind("ip/dhcp/host"):
+        with suppress(ValueError):
+            found[names.mac_address(host.get("mac", "").lower())] = IPv4Address(host.get("ip", ""))
+    return found
+
+
+def build_reservation(reservation: DhcpReservation, *, lease_minutes: int) -> str:
+    return xml_tree.render(_reservation(reservation, lease_minutes))
+
+
+def read_lease_minutes(text: str) -> int:
+    """How long the network's own range leases; reservations follow it."""
+    lease = xml_tree.parse(text).find("ip/dhcp/range/lease")
+    return int(lease.get("expiry", "5")) if lease is not None else 5
+
+
+def read_reservations(text: str) -> dict[str, IPv4Address]:
+    return _reserved(xml_tree.parse(text))
+
+
+def read_installation(text: str) -> str | None:
+    ours = xml_tree.parse(text).find(f"metadata/{{{NAMESPACE}}}network")
+    return None if ours is None else ours.get("installation")
+
+
+def read_bridge(text: str) -> str:
+    bridge = xml_tree.parse(text).find("bridge")
+    return "" if bridge is None else bridge.get("name", "")
+
+
+def read_subnets(text: str) -> Iterator[Subnet]:
+    """Subnets of a network's own addresses and of the routes it sets."""
+    root = xml_tree.parse(text)
+    for element in (*root.iterfind("ip"), *root.iterfind("route")):
+        mask = element.get("prefix") or element.get("netmask")
+        address = element.get("address")
+        if address and mask:
+            with suppress(ValueError):
+                yield ip_network(f"{address}/{mask}", strict=False)
+
+
+def build_boot_marker(name: str, identity: UUID) -> str:
+    """A network of kind `private` without an interface: libvirt notes it below /run and touches nothing on
+    the host.
+    """
+    return xml_tree.render(E.network(E.name(name), E.uuid(str(identity)), E.forward(mode="private")))
