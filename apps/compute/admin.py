@@ -1,0 +1,67 @@
+"""Virtual machines in the admin. Verbs go through the services, like everywhere."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from apps.accounts.permissions import actor_of
+from apps.compute import services
+from apps.compute.models import VM, Nic, Size
+from apps.envelope.admin import ReadOnlyAdmin
+from apps.operations.admin import each
+
+
+@admin.register(VM)
+class VMAdmin(ReadOnlyAdmin):
+    list_display = [
+        "name",
+        "owner",
+        "phase",
+        "power",
+        "desired_power",
+        "host",
+        "vcpus",
+        "memory_mib",
+        "created_at",
+    ]
+    list_filter = ["phase", "power", "host"]
+    search_fields = ["name", "id"]
+    list_select_related = ["owner", "host"]
+    exclude = ["user_data"]
+    actions = ["start", "shutdown", "power_off"]
+
+    @admin.action(description="Start")
+    def start(self, request: HttpRequest, chosen: QuerySet[VM]) -> None:
+        each(request, chosen, lambda vm: services.vm_start(actor=actor_of(request), vm_id=vm.pk), "start queued")
+
+    @admin.action(description="Shut down")
+    def shutdown(self, request: HttpRequest, chosen: QuerySet[VM]) -> None:
+        each(
+            request,
+            chosen,
+            lambda vm: services.vm_shutdown(actor=actor_of(request), vm_id=vm.pk),
+            "shutdown queued",
+        )
+
+    @admin.action(description="Power off")
+    def power_off(self, request: HttpRequest, chosen: QuerySet[VM]) -> None:
+        each(
+            request,
+            chosen,
+            lambda vm: services.vm_power_off(actor=actor_of(request), vm_id=vm.pk),
+            "power-off queued",
+        )
+
+
+@admin.register(Size)
+class SizeAdmin(admin.ModelAdmin[Size]):
+    """The catalogue is the one table that admins edit: VMs keep their numbers."""
+
+    list_display = ["name", "vcpus", "memory_mib", "disk_gib"]
+
+
+@admin.register(Nic)
+class NicAdmin(ReadOnlyAdmin):
+    list_display = ["mac", "ip", "vm", "network"]
+    search_fields = ["mac", "ip", "vm__name"]
+    list_select_related = ["vm", "network"]

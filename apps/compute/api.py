@@ -1,0 +1,258 @@
+"""Virtual machines and sizes in the API."""
+
+import uuid
+from typing import Any
+
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema, extend_schema_field, inline_serializer
+from rest_framework import generics, serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.accounts.permissions import actor_of
+from apps.compute import services
+from apps.compute.models import VM, Size
+from apps.compute.selectors import ROW, STATUSES, sizes, vm_addresses, vm_row, vm_rows, vms_for
+from apps.compute.services import VMChange
+from apps.envelope.filters import DocumentedFilters
+from apps.envelope.mutation import Answer, Plan, mutation
+from apps.envelope.parameters import MUTATION
+from apps.envelope.references import ReferenceFilter
+from apps.envelope.serializers import EmptySerializer, StrictSerializer, validated
+from apps.names import NameField
+from apps.operations.api import OperationSerializer, accepted
+
+
+class AddressSerializer(serializers.Serializer[Any]):
+    ip = serializers.IPAddressField()
+    source = serializers.ChoiceField(choices=["reserved", "lease", "arp", "agent"])  # type: ignore[assignment]  # DRF uses the name too
+
+
+class VMSerializer(serializers.ModelSerializer[VM]):
+    """A virtual machine; its id is the libvirt domain UUID."""
+
+    status = serializers.ChoiceField(choices=STATUSES, read_only=True)
+    host = serializers.CharField(source="host.name", default=None, allow_null=True, read_only=True)
+    size = serializers.CharField(source="size_id", allow_null=True, read_only=True)
+    image = serializers.CharField(source="image.name", default=None, allow_null=True, read_only=True)
+    addresses = serializers.SerializerMethodField()
+
+    class Meta:
+        model = VM
+        fields = [
+            "id",
+            "name",
+            "status",
+            "reason",
+            "power",
+            "observed_at",
+            "desired_power",
+            "host",
+            "size",
+            "vcpus",
+            "memory_mib",
+            "disk_gib",
+            "image",
+            "addresses",
+            "protected",
+            "start_on_boot",
+            "tags",
+            "notes",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field(AddressSerializer(many=True))
+    def get_addresses(self, vm: VM) -> list[dict[str, str]]:
+        return vm_addresses(vm)
+
+
+class SizeSerializer(serializers.ModelSerializer[Size]):
+    class Meta:
+        model = Size
+        fields = ["name", "vcpus", "memory_mib", "disk_gib"]
+        read_only_fields = fields
+
+
+class VMCreateSerializer(StrictSerializer):
+    name = NameField()
+    image = serializers.CharField(max_length=63)
+    size = serializers.CharField(max_length=63, required=False)
+    vcpus = serializers.IntegerField(required=False)
+    memory_mib = serializers.IntegerField(required=False)
+    disk_gib = serializers.IntegerField(required=False)
+    ssh_keys = serializers.ListField(child=serializers.CharField(max_length=63), max_length=50, required=False)
+    user_data = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
+    host = serializers.CharField(max_length=63, required=False)
+    tags = serializers.ListField(child=serializers.CharField(), max_length=20, required=False)
+    start_on_boot = serializers.BooleanField(required=False)
+
+
+class VMUpdateSerializer(StrictSerializer):
+    protected = serializers.BooleanField(required=False)
+    start_on_boot = serializers.BooleanField(required=False)
+    tags = serializers.ListField(child=serializers.CharField(), max_length=20, required=False)
+    notes = serializers.CharField(required=False, allow_blank=True, max_length=10000)
+
+
+class ShutdownSerializer(StrictSerializer):
+    timeout_s = serializers.IntegerField(required=False)
+    on_timeout = serializers.ChoiceField(choices=["leave", "power-off"], required=False)
+
+
+class RenameSerializer(StrictSerializer):
+    name = NameField()
+
+
+class VMFilter(filters.FilterSet):
+    status = filters.MultipleChoiceFilter(choices=[(status, status) for status in STATUSES])
+    host = ReferenceFilter(field_name="host")
+    image = ReferenceFilter(field_name="image")
+    name = filters.CharFilter()
+    tag = filters.CharFilter(method="with_tag")
+    search = filters.CharFilter(field_name="name", lookup_expr="icontains")
+
+    class Meta:
+        model = VM
+        fields = ["status", "host", "image", "name", "tag", "search"]
+
+    def with_tag(self, queryset: QuerySet[VM], _name: str, value: str) -> QuerySet[VM]:
+        return queryset.filter(tags__contains=[value])
+
+
+ACCEPTED = {
+    202: inline_serializer("VMAccepted", {"vm": VMSerializer(), "operation": OperationSerializer()}),
+}
+
+
+def _as_serialized(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as ``VMSerializer`` shows the VM."""
+    named = {**row, "host": row["host__name"], "image": row["image__name"], "size": row["size_id"]}
+    return {field: named[field] for field in VMSerializer.Meta.fields}
+
+
+def _shown(request: Request, vm_id: uuid.UUID) -> dict[str, Any]:
+    return _as_serialized(vm_row(actor=actor_of(request), vm_id=vm_id))
+
+
+def _accepted(request: Request, change: VMChange) -> Answer:
+    vm = _shown(request, change.vm.pk)
+    return accepted(name="vm", resource=vm, operation=change.operation, plan=change.plan)
+
+
+class VMListView(generics.ListAPIView[VM]):
+    """Virtual machines, newest first."""
+
+    serializer_class = VMSerializer
+    filter_backends = [DocumentedFilters]
+    filterset_class = VMFilter
+    ordering_fields = ("created_at", "name")
+    queryset = VM.objects.none()
+
+    def get_queryset(self) -> QuerySet[VM]:
+        return vms_for(actor=actor_of(self.request)).prefetch_related(None)
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Straight from the columns: objects and a serializer would take most of the time of a long list."""
+        rows = self.paginate_queryset(self.filter_queryset(self.get_queryset()).values(*ROW))
+        return self.get_paginated_response([_as_serialized(row) for row in vm_rows(rows or [])])
+
+    @extend_schema(request=VMCreateSerializer, responses=ACCEPTED, parameters=MUTATION)
+    @mutation
+    def post(self, request: Request) -> Answer:
+        """Create a VM."""
+        return _accepted(request, services.vm_create(actor=actor_of(request), **validated(VMCreateSerializer, request)))
+
+
+class VMView(APIView):
+    """One virtual machine."""
+
+    @extend_schema(responses=VMSerializer)
+    def get(self, request: Request, vm_id: uuid.UUID) -> Response:
+        return Response(_shown(request, vm_id))
+
+    @extend_schema(request=VMUpdateSerializer, responses=VMSerializer, parameters=MUTATION)
+    @mutation
+    def patch(self, request: Request, vm_id: uuid.UUID) -> Answer:
+        """Change protection, start on boot, tags or notes. No host is touched."""
+        values = validated(VMUpdateSerializer, request)
+        vm = services.vm_update(actor=actor_of(request), vm_id=vm_id, **values)
+        return _changed(request, vm, f"set {', '.join(sorted(values)) or 'nothing'}")
+
+    @extend_schema(request=None, responses=ACCEPTED, parameters=MUTATION)
+    @mutation
+    def delete(self, request: Request, vm_id: uuid.UUID) -> Answer:
+        """Delete the VM and its disk."""
+        validated(EmptySerializer, request)
+        return _accepted(request, services.vm_delete(actor=actor_of(request), vm_id=vm_id))
+
+
+def _changed(request: Request, vm: VM, change: str) -> Answer:
+    return Answer(status=200, plan=Plan(changes=(change,)), body=_shown(request, vm.pk))
+
+
+class VMRenameView(APIView):
+    @extend_schema(request=RenameSerializer, responses=VMSerializer, parameters=MUTATION)
+    @mutation
+    def post(self, request: Request, vm_id: uuid.UUID) -> Answer:
+        """Give it another name. The libvirt name and the host name inside stay."""
+        name = validated(RenameSerializer, request)["name"]
+        return _changed(
+            request, services.vm_rename(actor=actor_of(request), vm_id=vm_id, name=name), f"rename to {name}"
+        )
+
+
+class VMShutdownView(APIView):
+    @extend_schema(request=ShutdownSerializer, responses=ACCEPTED, parameters=MUTATION)
+    @mutation
+    def post(self, request: Request, vm_id: uuid.UUID) -> Answer:
+        """Press the power button, wait, then leave it or pull the plug."""
+        values = validated(ShutdownSerializer, request)
+        return _accepted(request, services.vm_shutdown(actor=actor_of(request), vm_id=vm_id, **values))
+
+
+class _VerbView(APIView):
+    """A verb without arguments."""
+
+    verb: Any
+
+    @extend_schema(request=EmptySerializer, responses=ACCEPTED, parameters=MUTATION)
+    @mutation
+    def post(self, request: Request, vm_id: uuid.UUID) -> Answer:
+        validated(EmptySerializer, request)
+        return _accepted(request, type(self).verb(actor=actor_of(request), vm_id=vm_id))
+
+
+class VMStartView(_VerbView):
+    """Start it."""
+
+    verb = staticmethod(services.vm_start)
+
+
+class VMPowerOffView(_VerbView):
+    """Pull the plug."""
+
+    verb = staticmethod(services.vm_power_off)
+
+
+class VMRebootView(_VerbView):
+    """Ask the guest to restart."""
+
+    verb = staticmethod(services.vm_reboot)
+
+
+class VMResetView(_VerbView):
+    """Press reset."""
+
+    verb = staticmethod(services.vm_reset)
+
+
+class SizeListView(generics.ListAPIView[Size]):
+    """The catalogue of sizes, smallest first."""
+
+    serializer_class = SizeSerializer
+    filter_backends = [DocumentedFilters]
+    ordering = ("vcpus", "memory_mib", "name")
+    queryset = sizes()

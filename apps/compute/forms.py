@@ -1,0 +1,153 @@
+"""Forms of virtual machines. They collect; the services decide what is right."""
+
+from typing import Any
+
+from django import forms
+from django.db.models import Q, QuerySet
+
+from apps.accounts.models import SSHKey, User
+from apps.accounts.selectors import ssh_keys_for
+from apps.compute.models import VM
+from apps.compute.selectors import STATUS, STATUSES, sizes
+from apps.hosts.selectors import hosts_for
+from apps.storage.selectors import images_for
+
+CUSTOM = "custom"
+
+
+class VMFilter(forms.Form):
+    """What of the list is shown."""
+
+    q = forms.CharField(required=False, max_length=100, strip=True)
+    status = forms.ChoiceField(
+        required=False, choices=[("", "All states"), *((name, name.capitalize()) for name in STATUSES)]
+    )
+
+    def narrow(self, found: QuerySet[VM]) -> QuerySet[VM]:
+        """The VMs that match by name, tag or the beginning of an address."""
+        text, status = (self.cleaned_data.get(name, "") for name in self.fields) if self.is_valid() else ("", "")
+        if text:
+            nics = VM.objects.filter(nics__ip__startswith=text).values("pk")
+            found = found.filter(Q(name__icontains=text) | Q(tags__contains=[text]) | Q(pk__in=nics))
+        return found.alias(shown=STATUS).filter(shown=status) if status else found
+
+
+def split_tags(text: str) -> list[str]:
+    """Tags as a person writes them: by comma."""
+    return [tag.strip() for tag in text.split(",") if tag.strip()]
+
+
+class VMUpdateForm(forms.Form):
+    """What can be changed without touching a host."""
+
+    name = forms.CharField(max_length=63, help_text="The name in libvirt and inside the machine stays as it was.")
+    tags = forms.CharField(required=False, help_text="Separated by commas.")
+    start_on_boot = forms.BooleanField(label="Start it again when its host has rebooted", required=False)
+    notes = forms.CharField(required=False, max_length=10000, widget=forms.Textarea(attrs={"rows": 5}))
+
+    @classmethod
+    def of(cls, vm: VM, data: Any = None) -> "VMUpdateForm":
+        """The form as the VM is now."""
+        now = {"name": vm.name, "tags": ", ".join(vm.tags), "start_on_boot": vm.start_on_boot, "notes": vm.notes}
+        return cls(data, initial=now)
+
+    def wanted(self) -> dict[str, Any]:
+        """The arguments of ``services.vm_update``."""
+        data = self.cleaned_data
+        notes = data["notes"].replace("\r\n", "\n")
+        return {"tags": split_tags(data["tags"]), "start_on_boot": data["start_on_boot"], "notes": notes}
+
+
+class VMCreateForm(forms.Form):
+    """What a new VM shall be. Choices come from the selectors of the person who asks."""
+
+    name = forms.CharField(
+        max_length=63,
+        help_text="Lower-case letters, digits and -. It becomes the host name inside the machine.",
+        widget=forms.TextInput(
+            attrs={"placeholder": "web-1", "autocomplete": "off", "spellcheck": "false", "autofocus": True}
+        ),
+    )
+    image = forms.ChoiceField(widget=forms.RadioSelect)
+    size = forms.ChoiceField(widget=forms.RadioSelect)
+    vcpus = forms.IntegerField(label="vCPUs", min_value=1, required=False)
+    memory_mib = forms.IntegerField(label="Memory (MiB)", min_value=1, required=False)
+    disk_gib = forms.IntegerField(label="Disk (GiB)", min_value=1, required=False)
+    ssh_keys = forms.MultipleChoiceField(label="SSH keys", widget=forms.CheckboxSelectMultiple, required=False)
+    key_name = forms.CharField(label="Name of the new key", max_length=63, required=False)
+    public_key = forms.CharField(
+        label="Public key",
+        required=False,
+        help_text="The content of ~/.ssh/id_ed25519.pub or similar. It is saved under SSH keys, too.",
+        widget=forms.Textarea(attrs={"rows": 3, "placeholder": "ssh-ed25519 AAAA… you@laptop", "spellcheck": "false"}),
+    )
+    host = forms.ChoiceField(required=False, help_text="Cloudsite picks the host with the most free memory.")
+    tags = forms.CharField(required=False, help_text="Separated by commas.")
+    start_on_boot = forms.BooleanField(label="Start it again when its host has rebooted", required=False, initial=True)
+    user_data = forms.CharField(
+        label="User-data",
+        required=False,
+        strip=False,
+        help_text="Passed to cloud-init as it is. Starts with #cloud-config, or with #! for a script.",
+        widget=forms.Textarea(
+            attrs={"rows": 8, "placeholder": "#cloud-config\npackages: [nginx]", "spellcheck": "false"}
+        ),
+    )
+
+    def __init__(self, *args: Any, actor: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.images = list(images_for(actor=actor))
+        self.sizes = list(sizes())
+        self.keys: list[SSHKey] = list(ssh_keys_for(actor=actor))
+        self._choices("image", [(image.name, image.name) for image in self.images])
+        self._choices("size", [*((size.name, size.name) for size in self.sizes), (CUSTOM, "Own numbers")])
+        self._choices("ssh_keys", [(key.name, key.name) for key in self.keys])
+        if actor.is_admin:
+            hosts = hosts_for(actor=actor).filter(enabled=True)
+            self._choices("host", [("", "Choose for me"), *((host.name, host.name) for host in hosts)])
+        else:
+            del self.fields["host"]
+
+    def _choices(self, field: str, choices: list[tuple[str, str]]) -> None:
+        chosen = self.fields[field]
+        assert isinstance(chosen, forms.ChoiceField)  # noqa: S101  # for the type checker
+        chosen.choices = choices
+        if field in ("image", "size"):
+            chosen.initial = choices[0][0] if choices else None
+        if field == "ssh_keys":
+            chosen.initial = [key.name for key in self.keys]
+
+    @property
+    def has_advanced(self) -> bool:
+        """Whether the advanced part holds something, so that it is shown open."""
+        names = ("user_data", "tags", "host")
+        return any(self[name].value() or self[name].errors for name in names if name in self.fields)
+
+    @property
+    def has_new_key(self) -> bool:
+        """Whether a new key was pasted, or must be: there is none yet."""
+        return not self.keys or bool(self["public_key"].value() or self["key_name"].errors)
+
+    def wanted(self) -> dict[str, Any]:
+        """The arguments of ``services.vm_create``; the new key, if any, is named in them."""
+        data = self.cleaned_data
+        own = data["size"] == CUSTOM
+        keys = list(data["ssh_keys"])
+        return {
+            "name": data["name"],
+            "image": data["image"],
+            "size": None if own else data["size"],
+            "vcpus": data["vcpus"] if own else None,
+            "memory_mib": data["memory_mib"] if own else None,
+            "disk_gib": data["disk_gib"] if own else None,
+            "ssh_keys": [*keys, data["key_name"]] if data["public_key"].strip() else keys,
+            "user_data": data["user_data"].replace("\r\n", "\n"),
+            "host": data.get("host") or None,
+            "tags": split_tags(data["tags"]),
+            "start_on_boot": data["start_on_boot"],
+        }
+
+    def new_key(self) -> dict[str, str] | None:
+        """The arguments of ``ssh_key_create`` for a key that was pasted."""
+        text = self.cleaned_data["public_key"].strip()
+        return {"name": self.cleaned_data["key_name"], "public_key": text} if text else None

@@ -1,0 +1,108 @@
+"""Virtual machines. ``desired_power`` is the wish, ``power`` what was seen; what is shown is derived."""
+
+import uuid
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from apps.hosts.models import Host
+from apps.network.models import Network
+from apps.storage.models import Image, Volume
+
+
+class Size(models.Model):
+    """A size of the catalogue. Its name is what people type."""
+
+    name = models.CharField(primary_key=True, max_length=63)
+    vcpus = models.PositiveIntegerField()
+    memory_mib = models.PositiveIntegerField()
+    disk_gib = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ["vcpus", "memory_mib"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Phase(models.TextChoices):
+    CREATING = "creating", "Creating"
+    READY = "ready", "Ready"
+    ERROR = "error", "Error"
+    DELETING = "deleting", "Deleting"
+
+
+class DesiredPower(models.TextChoices):
+    ON = "on", "On"
+    OFF = "off", "Off"
+
+
+class Power(models.TextChoices):
+    RUNNING = "running", "Running"
+    PAUSED = "paused", "Paused"
+    SHUTOFF = "shutoff", "Off"
+    CRASHED = "crashed", "Crashed"
+    UNKNOWN = "unknown", "Unknown"
+
+
+class VM(models.Model):
+    """A virtual machine. Its id is the libvirt domain UUID, in the API and in every log line."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="vms")
+    name = models.CharField(max_length=63)
+    created_name = models.CharField(max_length=63, help_text="Name at creation: the libvirt name comes from it.")
+    host = models.ForeignKey(Host, on_delete=models.PROTECT, null=True, related_name="vms")
+    size = models.ForeignKey(Size, on_delete=models.SET_NULL, null=True)
+    vcpus = models.PositiveIntegerField()
+    memory_mib = models.PositiveIntegerField()
+    disk_gib = models.PositiveIntegerField()
+    image = models.ForeignKey(Image, on_delete=models.PROTECT, null=True, related_name="vms")
+    root_volume = models.OneToOneField(Volume, on_delete=models.SET_NULL, null=True, related_name="vm")
+    ssh_keys = models.JSONField(default=list, help_text="Public keys as they were at creation.")
+    user_data = models.TextField(blank=True)
+
+    phase = models.CharField(max_length=8, choices=Phase.choices, default=Phase.CREATING)
+    reason = models.CharField(max_length=500, blank=True, help_text="Why the phase is error.")
+    desired_power = models.CharField(max_length=3, choices=DesiredPower.choices, default=DesiredPower.ON)
+    power = models.CharField(max_length=7, choices=Power.choices, default=Power.UNKNOWN)
+    missing = models.BooleanField(default=False, help_text="The host does not know it any more.")
+    observed_at = models.DateTimeField(null=True)
+    observed_addresses = models.JSONField(default=list, help_text="[{ip, source}] as the host saw them.")
+
+    fence = models.PositiveIntegerField(default=0, help_text="Raised by every operation that takes the VM over.")
+    protected = models.BooleanField(default=False)
+    start_on_boot = models.BooleanField(default=True)
+    tags = ArrayField(models.CharField(max_length=63), default=list)
+    notes = models.TextField(blank=True, max_length=10000)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="vm_name_unique_per_owner")]
+        indexes = [
+            models.Index(fields=["owner", "-created_at", "-id"], name="vm_page_of_owner"),
+            models.Index(fields=["-created_at", "-id"], name="vm_page"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def libvirt_name(self) -> str:
+        """Creation name plus the last 8 hex digits of the id: readable in virsh, unique everywhere."""
+        return f"{self.created_name}-{self.id.hex[-8:]}"
+
+
+class Nic(models.Model):
+    """A network interface of a VM. Its reserved address is in the network's table under the VM's id."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    vm = models.ForeignKey(VM, on_delete=models.CASCADE, related_name="nics")
+    network = models.ForeignKey(Network, on_delete=models.PROTECT, related_name="nics")
+    mac = models.CharField(max_length=17, unique=True)
+    ip = models.GenericIPAddressField(protocol="IPv4", null=True)
+
+    def __str__(self) -> str:
+        return self.mac

@@ -1,0 +1,324 @@
+"""Writing virtual machines on the side of people: create, power, change, delete.
+
+Every function writes the wish, the operation and the event in one transaction and returns the plan beside
+them; a dry run is the same call rolled back.
+"""
+
+import uuid
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+
+from apps.accounts.models import User
+from apps.accounts.selectors import ssh_keys_wanted
+from apps.compute.models import VM, DesiredPower, Phase, Power, Size
+from apps.compute.selectors import vm_for
+from apps.compute.user_data import user_data_check
+from apps.envelope.mutation import Plan
+from apps.errors import Conflict, refused
+from apps.events.services import event_record
+from apps.hosts.capacity import Demand
+from apps.hosts.models import Host
+from apps.hosts.selectors import host_wanted
+from apps.names import valid_name
+from apps.operations.models import Operation
+from apps.operations.services import operation_create
+from apps.placement.services import placement_preview
+from apps.storage.models import Image
+from apps.storage.selectors import image_wanted
+
+MOST_VCPUS = 256
+MOST_MEMORY_MIB = 4 * 2**20
+MOST_DISK_GIB = 64 * 1024
+LEAST_MEMORY_MIB = 64
+MOST_TAGS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class VMChange:
+    """A VM after the wish was written, the operation that carries it out, and the plan."""
+
+    vm: VM
+    operation: Operation
+    plan: Plan
+
+
+def vm_create(
+    *,
+    actor: User,
+    name: str,
+    image: str,
+    size: str | None = None,
+    vcpus: int | None = None,
+    memory_mib: int | None = None,
+    disk_gib: int | None = None,
+    ssh_keys: list[str] | None = None,
+    user_data: str = "",
+    host: str | None = None,
+    tags: list[str] | None = None,
+    start_on_boot: bool = True,
+) -> VMChange:
+    """Wish for a VM of a size or of own numbers. "No host fits" is said at once; room is claimed by a worker.
+
+    Raises ``Refused`` naming the field, ``Conflict`` for a name that is taken.
+    """
+    valid_name("name", name)
+    user_data_check(user_data)
+    source = image_wanted(actor=actor, reference=image)
+    chosen_size, demand = _demand(size=size, vcpus=vcpus, memory_mib=memory_mib, disk_gib=disk_gib)
+    _check_fits_image(demand, source, of_size=chosen_size is not None)
+    if user_data and not source.cloud_init:
+        raise refused("user_data", "user_data.no_cloud_init", f"{source.name} has no cloud-init to read it.")
+    keys = ssh_keys_wanted(actor=actor, references=ssh_keys or [])
+    wanted_host = host_wanted(actor=actor, reference=host) if host else None
+    decision = placement_preview(
+        demand=demand, architecture=source.architecture, host_id=wanted_host.pk if wanted_host else None
+    )
+    vm = VM(
+        owner=actor,
+        name=name,
+        created_name=name,
+        size=chosen_size,
+        vcpus=demand.vcpus,
+        memory_mib=demand.memory_mib,
+        disk_gib=demand.disk_gib,
+        image=source,
+        ssh_keys=[key.public_key for key in keys],
+        user_data=user_data,
+        tags=_checked_tags(tags or []),
+        start_on_boot=start_on_boot,
+    )
+    _save_new(vm)
+    operation = operation_create(
+        kind="vm.create",
+        target_type="vm",
+        target=vm,
+        actor=actor,
+        params={"host": str(wanted_host.pk)} if wanted_host else {},
+    )
+    place = Host.objects.get(pk=decision.candidates[0])
+    return VMChange(vm=vm, operation=operation, plan=_create_plan(actor, vm, place))
+
+
+def _create_plan(actor: User, vm: VM, host: Host) -> Plan:
+    where = host.name if actor.is_admin else "a host"
+    changes = [
+        f"claim {vm.vcpus} vCPU, {vm.memory_mib} MiB memory and {vm.disk_gib} GiB disk on {where}",
+        f"make a {vm.disk_gib} GiB disk from the image {vm.image}",
+        "reserve an address",
+        f"define {vm.libvirt_name} and start it",
+    ]
+    if vm.image and not vm.image.copies.filter(host=host, ready=True).exists():
+        changes.insert(1, f"send the image {vm.image} to {where}")
+    return Plan(host=host.name if actor.is_admin else None, changes=tuple(changes))
+
+
+def _demand(
+    *, size: str | None, vcpus: int | None, memory_mib: int | None, disk_gib: int | None
+) -> tuple[Size | None, Demand]:
+    own = {"vcpus": vcpus, "memory_mib": memory_mib, "disk_gib": disk_gib}
+    if size is not None:
+        given = next((field for field, value in own.items() if value is not None), None)
+        if given:
+            raise refused(given, "vm.size_and_numbers", "Give a size, or vcpus, memory_mib and disk_gib; not both.")
+        chosen = Size.objects.filter(name=size).first()
+        if chosen is None:
+            known = ", ".join(Size.objects.values_list("name", flat=True))
+            raise refused("size", "size.unknown", f"There is no size {size!r}. Known: {known}.")
+        return chosen, Demand(vcpus=chosen.vcpus, memory_mib=chosen.memory_mib, disk_gib=chosen.disk_gib)
+    missing = next((field for field, value in own.items() if value is None), None)
+    if missing:
+        raise refused(missing, "vm.size_missing", "Give a size, or all of vcpus, memory_mib and disk_gib.")
+    assert vcpus is not None and memory_mib is not None and disk_gib is not None  # noqa: S101  # for the type checker
+    _check_range("vcpus", vcpus, 1, MOST_VCPUS)
+    _check_range("memory_mib", memory_mib, LEAST_MEMORY_MIB, MOST_MEMORY_MIB)
+    _check_range("disk_gib", disk_gib, 1, MOST_DISK_GIB)
+    return None, Demand(vcpus=vcpus, memory_mib=memory_mib, disk_gib=disk_gib)
+
+
+def _check_range(field: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise refused(field, "vm.out_of_range", f"{field} lies between {least} and {most}.")
+
+
+def _check_fits_image(demand: Demand, image: Image, *, of_size: bool) -> None:
+    """A disk smaller than the image or memory that it cannot boot with is refused before anything is made."""
+    disk, memory = ("size", "size") if of_size else ("disk_gib", "memory_mib")
+    if demand.disk_gib < image.min_disk_gib:
+        raise refused(disk, "vm.disk_too_small", f"{image.name} needs a disk of {image.min_disk_gib} GiB.")
+    if demand.memory_mib < image.min_memory_mib:
+        raise refused(memory, "vm.memory_too_small", f"{image.name} needs {image.min_memory_mib} MiB of memory.")
+
+
+def _checked_tags(tags: list[str]) -> list[str]:
+    if len(tags) > MOST_TAGS:
+        raise refused("tags", "vm.tags", f"A VM has at most {MOST_TAGS} tags.")
+    for tag in tags:
+        if not 1 <= len(tag) <= 63 or not tag.isprintable() or tag != tag.strip() or "," in tag:
+            raise refused("tags", "vm.tags", "A tag has 1 to 63 printable characters, without commas.")
+    return list(dict.fromkeys(tags))
+
+
+def _save_new(vm: VM) -> None:
+    try:
+        with transaction.atomic():
+            vm.save(force_insert=True)
+    except IntegrityError as error:
+        raise refused("name", "vm.name_taken", f"You already have a VM named {vm.name!r}.") from error
+
+
+def _locked(*, actor: User, vm_id: uuid.UUID) -> VM:
+    """The VM as it is under a row lock, so that two wishes do not cross. Raises ``NotFound``."""
+    return vm_for(actor=actor, vm_id=vm_id, lock=True)
+
+
+def _ready(vm: VM, *, may_be_missing: bool = False) -> VM:
+    if vm.phase != Phase.READY:
+        why = {"creating": "it is still being created", "deleting": "it is being deleted"}.get(vm.phase)
+        why = why or f"its creation failed ({vm.reason}); retry that operation or delete the VM"
+        raise Conflict("vm.not_ready", f"{vm.name}: {why}.")
+    if vm.missing and not may_be_missing:
+        raise Conflict("vm.missing", f"{vm.name} was undefined on its host. Start it to define it again, or delete it.")
+    return vm
+
+
+def _running(vm: VM) -> VM:
+    if vm.power not in (Power.RUNNING, Power.UNKNOWN):
+        raise Conflict("vm.not_running", f"{vm.name} is not running (it is {vm.get_power_display().lower()}).")
+    return vm
+
+
+def _act(
+    *,
+    vm: VM,
+    actor: User,
+    kind: str,
+    change: str,
+    wish: str | None = None,
+    params: dict[str, object] | None = None,
+    reversible: bool = True,
+) -> VMChange:
+    """Write the wish and the operation of one verb."""
+    if wish is not None:
+        VM.objects.filter(pk=vm.pk).update(desired_power=wish)
+        vm.desired_power = wish
+    operation = operation_create(kind=kind, target_type="vm", target=vm, actor=actor, params=params, host_id=vm.host_id)
+    host = vm.host.name if vm.host and actor.is_admin else None
+    return VMChange(vm=vm, operation=operation, plan=Plan(host=host, changes=(change,), reversible=reversible))
+
+
+@transaction.atomic
+def vm_start(*, actor: User, vm_id: uuid.UUID) -> VMChange:
+    """Wish it on. One that was undefined on its host is defined again from our record."""
+    vm = _ready(_locked(actor=actor, vm_id=vm_id), may_be_missing=True)
+    return _act(vm=vm, actor=actor, kind="vm.start", change=f"start {vm.name}", wish=DesiredPower.ON)
+
+
+def vm_start_after_boot(*, vm: VM) -> Operation | None:
+    """Start a VM that ran when its host went down. None: something else is being done with it."""
+    try:
+        return operation_create(kind="vm.start", target_type="vm", target=vm, actor=None, host_id=vm.host_id)
+    except Conflict:
+        return None
+
+
+@transaction.atomic
+def vm_shutdown(*, actor: User, vm_id: uuid.UUID, timeout_s: int = 90, on_timeout: str = "leave") -> VMChange:
+    """Press its power button and wait ``timeout_s`` seconds; then leave it, or pull the plug."""
+    if not 1 <= timeout_s <= 600:
+        raise refused("timeout_s", "vm.timeout", "timeout_s lies between 1 and 600 seconds.")
+    if on_timeout not in ("leave", "power-off"):
+        raise refused("on_timeout", "vm.on_timeout", "on_timeout is leave or power-off.")
+    vm = _ready(_locked(actor=actor, vm_id=vm_id))
+    then = "then pull the plug" if on_timeout == "power-off" else "then leave it"
+    params: dict[str, object] = {"timeout_s": timeout_s, "on_timeout": on_timeout}
+    change = f"ask {vm.name} to shut down, wait {timeout_s} s, {then}"
+    return _act(vm=vm, actor=actor, kind="vm.shutdown", change=change, wish=DesiredPower.OFF, params=params)
+
+
+@transaction.atomic
+def vm_power_off(*, actor: User, vm_id: uuid.UUID) -> VMChange:
+    """Pull the plug: the guest is not asked, unsaved data is lost."""
+    vm = _ready(_locked(actor=actor, vm_id=vm_id))
+    change = f"pull the plug of {vm.name}; what it has not written is lost"
+    return _act(vm=vm, actor=actor, kind="vm.power-off", change=change, wish=DesiredPower.OFF, reversible=False)
+
+
+@transaction.atomic
+def vm_reboot(*, actor: User, vm_id: uuid.UUID) -> VMChange:
+    """Ask the guest to restart. Raises ``Conflict`` when it is off."""
+    vm = _running(_ready(_locked(actor=actor, vm_id=vm_id)))
+    return _act(vm=vm, actor=actor, kind="vm.reboot", change=f"ask {vm.name} to restart", wish=DesiredPower.ON)
+
+
+@transaction.atomic
+def vm_reset(*, actor: User, vm_id: uuid.UUID) -> VMChange:
+    """Press the reset button: the guest is not asked. Raises ``Conflict`` when it is off."""
+    vm = _running(_ready(_locked(actor=actor, vm_id=vm_id)))
+    change = f"press the reset button of {vm.name}; what it has not written is lost"
+    return _act(vm=vm, actor=actor, kind="vm.reset", change=change, wish=DesiredPower.ON, reversible=False)
+
+
+@transaction.atomic
+def vm_delete(*, actor: User, vm_id: uuid.UUID) -> VMChange:
+    """Delete the VM with its disk. An active operation is asked to stop first. Raises ``Conflict`` if protected."""
+    vm = _locked(actor=actor, vm_id=vm_id)
+    if vm.protected:
+        raise Conflict("vm.protected", f"{vm.name} is protected. Take the protection off first.")
+    VM.objects.filter(pk=vm.pk).update(phase=Phase.DELETING, desired_power=DesiredPower.OFF)
+    vm.phase, vm.desired_power = Phase.DELETING, DesiredPower.OFF
+    operation = operation_create(
+        kind="vm.delete", target_type="vm", target=vm, actor=actor, host_id=vm.host_id, deletes=True
+    )
+    changes = (
+        f"power off and undefine {vm.libvirt_name}",
+        f"delete its disk of {vm.disk_gib} GiB and everything on it",
+        "give back its address and its claim",
+    )
+    host = vm.host.name if vm.host and actor.is_admin else None
+    return VMChange(vm=vm, operation=operation, plan=Plan(host=host, changes=changes, reversible=False))
+
+
+@transaction.atomic
+def vm_update(
+    *,
+    actor: User,
+    vm_id: uuid.UUID,
+    protected: bool | None = None,
+    start_on_boot: bool | None = None,
+    tags: list[str] | None = None,
+    notes: str | None = None,
+) -> VM:
+    """Change what only our records know. No host is touched."""
+    vm = _locked(actor=actor, vm_id=vm_id)
+    if notes is not None and len(notes) > 10_000:
+        raise refused("notes", "vm.notes", "Notes have at most 10000 characters.")
+    new = {
+        "protected": protected,
+        "start_on_boot": start_on_boot,
+        "tags": _checked_tags(tags) if tags is not None else None,
+        "notes": notes,
+    }
+    changed = {field: value for field, value in new.items() if value is not None and value != getattr(vm, field)}
+    if changed:
+        VM.objects.filter(pk=vm.pk).update(**changed)
+        for field, value in changed.items():
+            setattr(vm, field, value)
+        words = ", ".join(sorted(changed))
+        event_record(kind="vm.update", target_type="vm", target=vm, actor=actor, message=f"Changed: {words}")
+    return vm
+
+
+@transaction.atomic
+def vm_rename(*, actor: User, vm_id: uuid.UUID, name: str) -> VM:
+    """Give it another title. The libvirt name and the host name inside the guest stay."""
+    valid_name("name", name)
+    vm = _locked(actor=actor, vm_id=vm_id)
+    try:
+        with transaction.atomic():
+            VM.objects.filter(pk=vm.pk).update(name=name)
+    except IntegrityError as error:
+        raise refused("name", "vm.name_taken", f"There is already a VM named {name!r}.") from error
+    old, vm.name = vm.name, name
+    event_record(kind="vm.rename", target_type="vm", target=vm, actor=actor, message=f"Renamed from {old}")
+    return vm

@@ -1,0 +1,30 @@
+"""Paths of virtual machines: pages, and the API below ``/api/v1/``."""
+
+from django.urls import URLPattern, path
+
+from apps.compute import api, views
+
+urlpatterns: list[URLPattern] = [
+    path("vms/", views.vm_list, name="vm-list"),
+    path("vms/new/", views.vm_create, name="vm-create"),
+    path("vms/<uuid:vm_id>/", views.vm_detail, name="vm-detail"),
+    path("vms/<uuid:vm_id>/edit/", views.vm_update, name="vm-update"),
+    path("vms/<uuid:vm_id>/start/", views.vm_start, name="vm-start"),
+    path("vms/<uuid:vm_id>/shutdown/", views.vm_shutdown, name="vm-shutdown"),
+    path("vms/<uuid:vm_id>/power-off/", views.vm_power_off, name="vm-power-off"),
+    path("vms/<uuid:vm_id>/reboot/", views.vm_reboot, name="vm-reboot"),
+    path("vms/<uuid:vm_id>/reset/", views.vm_reset, name="vm-reset"),
+    path("vms/<uuid:vm_id>/delete/", views.vm_delete, name="vm-delete"),
+    path("vms/<uuid:vm_id>/protect/", views.vm_protect, name="vm-protect"),
+]
+api_urlpatterns: list[URLPattern] = [
+    path("sizes/", api.SizeListView.as_view()),
+    path("vms/", api.VMListView.as_view()),
+    path("vms/<uuid:vm_id>/", api.VMView.as_view()),
+    path("vms/<uuid:vm_id>/rename/", api.VMRenameView.as_view()),
+    path("vms/<uuid:vm_id>/start/", api.VMStartView.as_view()),
+    path("vms/<uuid:vm_id>/shutdown/", api.VMShutdownView.as_view()),
+    path("vms/<uuid:vm_id>/power-off/", api.VMPowerOffView.as_view()),
+    path("vms/<uuid:vm_id>/reboot/", api.VMRebootView.as_view()),
+    path("vms/<uuid:vm_id>/reset/", api.VMResetView.as_view()),
+]

@@ -1,0 +1,201 @@
+"""Pages of virtual machines. Rendered from PostgreSQL alone; the services decide."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+
+from apps.accounts.services import ssh_key_create
+from apps.compute import services
+from apps.compute.connection import Way, ways_to
+from apps.compute.forms import VMCreateForm, VMFilter, VMUpdateForm
+from apps.compute.models import VM
+from apps.compute.selectors import vm_addresses, vm_for, vm_placement, vms_listed
+from apps.errors import AppError
+from apps.events.selectors import events_on
+from apps.operations.models import ACTIVE, Operation
+from apps.operations.selectors import operations_for
+from apps.pages import (
+    PageRequest,
+    action,
+    back,
+    fields_named,
+    form_page,
+    page,
+    page_of,
+    preview,
+    render_form,
+    show,
+    show_refusal,
+)
+
+RECENT = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the list: a VM, where it answers, and what is being done to it."""
+
+    vm: VM
+    ip: str
+    operation: Operation | None
+
+
+@page
+def vm_list(request: PageRequest) -> HttpResponse:
+    """The VMs of this person; all for admins."""
+    form = VMFilter(request.GET)
+    found = page_of(request, form.narrow(vms_listed(actor=request.user)), ordering=("-created_at", "-id"))
+    rows = _rows(request, found.rows)
+    context = {
+        "section": "vms",
+        "form": form,
+        "page": found,
+        "rows": rows,
+        "is_narrowed": bool(request.GET.get("q") or request.GET.get("status")),
+        "is_live": any(row.operation for row in rows),
+    }
+    return show(request, "compute/vm_list.html", "compute/vm_rows.html", context)
+
+
+def _rows(request: PageRequest, vms: list[VM]) -> list[Row]:
+    active = operations_for(actor=request.user).filter(target_id__in=[vm.pk for vm in vms], status__in=ACTIVE)
+    busy = {operation.target_id: operation for operation in active.order_by("deletes")}
+    rows = []
+    for vm in vms:
+        addresses = vm_addresses(vm)
+        ip = addresses[0]["ip"] if addresses else ""
+        rows.append(Row(vm=vm, ip=ip, operation=busy.get(vm.pk)))
+    return rows
+
+
+@page
+def vm_detail(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
+    """Everything about one VM; alive while an operation works on it."""
+    return show(request, "compute/vm_detail.html", "compute/vm_live.html", _detail(request, vm_id))
+
+
+def _detail(request: PageRequest, vm_id: uuid.UUID) -> dict[str, Any]:
+    vm = vm_for(actor=request.user, vm_id=vm_id)
+    operations = list(operations_for(actor=request.user).filter(target_id=vm.pk)[:RECENT])
+    active = [operation for operation in operations if operation.is_active]
+    addresses = vm_addresses(vm)
+    return {
+        "section": "vms",
+        "vm": vm,
+        "addresses": addresses,
+        "ways": _ways(request, vm, addresses),
+        "operation": max(active, key=lambda item: item.deletes, default=operations[0] if operations else None),
+        "operations": operations,
+        "is_live": bool(active),
+        "events": events_on(actor=request.user, target_id=vm.pk)[:RECENT],
+        "placement": vm_placement(actor=request.user, vm=vm),
+    }
+
+
+def _ways(request: PageRequest, vm: VM, addresses: list[dict[str, str]]) -> list[Way]:
+    site = request.get_host().rsplit(":", 1)[0]
+    return ways_to(vm=vm, ip=addresses[0]["ip"], actor=request.user, site=site) if addresses else []
+
+
+@form_page
+def vm_create(request: PageRequest) -> HttpResponse:
+    """Make a VM. The plan is the same call rolled back; what was typed is kept whatever happens."""
+    form = VMCreateForm(request.POST or None, actor=request.user, initial=request.GET.dict())
+    change: services.VMChange | None = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            if request.POST.get("intent") == "create":
+                with transaction.atomic():
+                    change = _create(request, form)
+                return redirect("vm-detail", vm_id=change.vm.pk)
+            change = preview(lambda: _create(request, form))
+        except AppError as error:
+            show_refusal(form, error)
+    context = {
+        "section": "vms",
+        "form": form,
+        "plan": change.plan if change else None,
+        "vm": change and change.vm,
+    }
+    if request.htmx:
+        return render(request, "compute/vm_plan.html", context)
+    return render_form(request, "compute/vm_create.html", context)
+
+
+def _create(request: PageRequest, form: VMCreateForm) -> services.VMChange:
+    key = form.new_key()
+    if key:
+        with fields_named(name="key_name"):
+            ssh_key_create(actor=request.user, **key)
+    return services.vm_create(actor=request.user, **form.wanted())
+
+
+@form_page
+def vm_update(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
+    """Its name, tags and notes: no host is touched."""
+    vm = vm_for(actor=request.user, vm_id=vm_id)
+    form = VMUpdateForm.of(vm, request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            with transaction.atomic():
+                if form.cleaned_data["name"] != vm.name:
+                    services.vm_rename(actor=request.user, vm_id=vm_id, name=form.cleaned_data["name"])
+                services.vm_update(actor=request.user, vm_id=vm_id, **form.wanted())
+            return redirect("vm-detail", vm_id=vm_id)
+        except AppError as error:
+            show_refusal(form, error)
+    return render_form(request, "compute/vm_update.html", {"section": "vms", "vm": vm, "form": form})
+
+
+def _verb(request: PageRequest, service: Callable[..., services.VMChange], vm_id: uuid.UUID) -> HttpResponse:
+    change = service(actor=request.user, vm_id=vm_id)
+    messages.success(request, f"Requested: {change.plan.changes[0]}.")
+    return back(request)
+
+
+@action
+def vm_start(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
+    return _verb(request, services.vm_start, vm_id)
+
+
+@action
+def vm_shutdown(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
+    return _verb(request, services.vm_shutdown, vm_id)
+
+
+@action
+def vm_power_off(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
+    return _verb(request, services.vm_power_off, vm_id)
+
+
+@action
+def vm_reboot(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
+    return _verb(request, services.vm_reboot, vm_id)
+
+
+@action
+def vm_reset(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
+    return _verb(request, services.vm_reset, vm_id)
+
+
+@action
+def vm_delete(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
+    """The name was typed in the dialog; the page follows the deletion."""
+    change = services.vm_delete(actor=request.user, vm_id=vm_id)
+    messages.success(request, f"{change.vm.name} is being deleted.")
+    return redirect("operation-detail", operation_id=change.operation.pk)
+
+
+@action
+def vm_protect(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
+    """Protect it from deletion, or take the protection off."""
+    protected = request.POST.get("protected") == "true"
+    vm = services.vm_update(actor=request.user, vm_id=vm_id, protected=protected)
+    messages.success(request, f"{vm.name} is {'now' if protected else 'no longer'} protected from deletion.")
+    return back(request)

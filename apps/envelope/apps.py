@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class EnvelopeConfig(AppConfig):
+    name = "apps.envelope"

@@ -1,0 +1,164 @@
+"""Claiming capacity: one conditional UPDATE on the database, never read, think, then write.
+
+The host's counters and the allocation row change in one transaction, so their sums are always equal.
+"""
+
+import uuid
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from apps.hosts.models import Allocation, AllocationKind, Host
+
+VM_OVERHEAD_MIB = 64
+HOST_RESERVE_MIB = 1024
+HOST_RESERVE_SHARE = 0.10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What a VM takes. ``memory_mib`` is the guest's; the claim adds QEMU's own share."""
+
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+
+    @property
+    def claimed_memory_mib(self) -> int:
+        return self.memory_mib + VM_OVERHEAD_MIB
+
+
+def capacity_limits(*, host: Host) -> tuple[int, int, int]:
+    """vCPUs, memory (MiB) and disk (GiB) that may be claimed on this host: its size times its ratios.
+
+    The host itself keeps the larger of 1 GiB and 10 % of its memory.
+    """
+    reserve = max(HOST_RESERVE_MIB, int(host.memory_mib * HOST_RESERVE_SHARE))
+    return (
+        int(host.cpus * host.vcpu_ratio),
+        max(0, int((host.memory_mib - reserve) * host.memory_ratio)),
+        int(host.pool_total_gib * host.disk_ratio),
+    )
+
+
+def capacity_claim(*, host_id: uuid.UUID, consumer_id: uuid.UUID, label: str, demand: Demand) -> bool:
+    """Claim room for a VM. True: it has it now (also when it had it before). False: the host has no room.
+
+    The guard is part of the UPDATE, so parallel claims cannot overcommit. A VM that already holds room on
+    another host cannot get a second one (``allocation_one_host_per_vm``).
+    """
+    try:
+        return _claim(host_id=host_id, consumer_id=consumer_id, label=label, demand=demand)
+    except _NoRoom:
+        return False
+    except IntegrityError:  # the same VM was given room in parallel
+        return Allocation.objects.filter(consumer_id=consumer_id, kind=AllocationKind.VM, host_id=host_id).exists()
+
+
+class _NoRoom(Exception):
+    """Rolls the allocation back."""
+
+
+def _claim(*, host_id: uuid.UUID, consumer_id: uuid.UUID, label: str, demand: Demand) -> bool:
+    """First the allocation, then the counters: a release takes the same order, so the two cannot deadlock."""
+    memory = demand.claimed_memory_mib
+    with transaction.atomic():
+        held = Allocation.objects.filter(consumer_id=consumer_id, kind=AllocationKind.VM).first()
+        if held is not None:
+            return held.host_id == host_id
+        Allocation.objects.create(
+            host_id=host_id,
+            consumer_id=consumer_id,
+            label=label,
+            kind=AllocationKind.VM,
+            vcpus=demand.vcpus,
+            memory_mib=memory,
+            disk_gib=demand.disk_gib,
+        )
+        claimed = Host.objects.filter(
+            pk=host_id,
+            enabled=True,
+            vcpus_limit__gte=F("vcpus_claimed") + demand.vcpus,
+            memory_limit_mib__gte=F("memory_claimed_mib") + memory,
+            disk_limit_gib__gte=F("disk_claimed_gib") + demand.disk_gib,
+        ).update(
+            vcpus_claimed=F("vcpus_claimed") + demand.vcpus,
+            memory_claimed_mib=F("memory_claimed_mib") + memory,
+            disk_claimed_gib=F("disk_claimed_gib") + demand.disk_gib,
+        )
+        if not claimed:
+            raise _NoRoom
+        return True
+
+
+def capacity_release(*, consumer_id: uuid.UUID) -> None:
+    """Give back what this VM holds; nothing held is fine."""
+    with transaction.atomic():
+        held = Allocation.objects.select_for_update().filter(consumer_id=consumer_id, kind=AllocationKind.VM)
+        for allocation in held:
+            _give_back(allocation)
+
+
+def _give_back(allocation: Allocation) -> None:
+    allocation.delete()
+    Host.objects.filter(pk=allocation.host_id).update(
+        vcpus_claimed=F("vcpus_claimed") - allocation.vcpus,
+        memory_claimed_mib=F("memory_claimed_mib") - allocation.memory_mib,
+        disk_claimed_gib=F("disk_claimed_gib") - allocation.disk_gib,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreign:
+    """A domain on the host that is not ours: shown and counted, never touched."""
+
+    uuid: uuid.UUID
+    name: str
+    power: str
+    vcpus: int
+    memory_mib: int
+
+
+def foreign_record(*, host_id: uuid.UUID, domains: list[Foreign]) -> None:
+    """Make the foreign allocations of a host equal to what was seen on it.
+
+    They count without a guard: they are there, whether they fit or not. A domain that is off claims nothing.
+    """
+    seen = {domain.uuid: domain for domain in domains}
+    with transaction.atomic():
+        known = Allocation.objects.select_for_update().filter(host_id=host_id, kind=AllocationKind.FOREIGN)
+        for allocation in known:
+            domain = seen.get(allocation.consumer_id)
+            if domain is not None and _same(allocation, domain):
+                del seen[domain.uuid]
+            else:
+                _give_back(allocation)
+        for domain in seen.values():
+            _count_foreign(host_id, domain)
+
+
+def _taken(domain: Foreign) -> tuple[int, int]:
+    return (domain.vcpus, domain.memory_mib) if domain.power in ("running", "paused") else (0, 0)
+
+
+def _same(allocation: Allocation, domain: Foreign) -> bool:
+    wanted = (domain.name[:100], domain.power, *_taken(domain))
+    return (allocation.label, allocation.power, allocation.vcpus, allocation.memory_mib) == wanted
+
+
+def _count_foreign(host_id: uuid.UUID, domain: Foreign) -> None:
+    vcpus, memory = _taken(domain)
+    Allocation.objects.create(
+        host_id=host_id,
+        consumer_id=domain.uuid,
+        label=domain.name[:100],
+        kind=AllocationKind.FOREIGN,
+        power=domain.power,
+        vcpus=vcpus,
+        memory_mib=memory,
+        disk_gib=0,
+    )
+    Host.objects.filter(pk=host_id).update(
+        vcpus_claimed=F("vcpus_claimed") + vcpus, memory_claimed_mib=F("memory_claimed_mib") + memory
+    )

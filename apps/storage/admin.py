@@ -1,0 +1,26 @@
+"""Images and disks in the admin."""
+
+from django.contrib import admin
+
+from apps.envelope.admin import ReadOnlyAdmin
+from apps.storage.models import Image, ImageCopy, Volume
+
+
+@admin.register(Image)
+class ImageAdmin(ReadOnlyAdmin):
+    list_display = ["name", "title", "architecture", "format", "size_bytes", "created_at"]
+    search_fields = ["name", "title", "sha256"]
+
+
+@admin.register(ImageCopy)
+class ImageCopyAdmin(ReadOnlyAdmin):
+    list_display = ["image", "host", "ready", "sent_bytes"]
+    list_filter = ["ready", "host"]
+    list_select_related = ["image", "host"]
+
+
+@admin.register(Volume)
+class VolumeAdmin(ReadOnlyAdmin):
+    list_display = ["id", "host", "image", "size_gib", "created_at"]
+    list_filter = ["host"]
+    list_select_related = ["host", "image"]

@@ -1,0 +1,14 @@
+"""Paths of images: pages, and the API below ``/api/v1/``."""
+
+from django.urls import URLPattern, path
+
+from apps.storage import api, views
+
+urlpatterns: list[URLPattern] = [
+    path("images/", views.image_list, name="image-list"),
+    path("images/<uuid:image_id>/", views.image_detail, name="image-detail"),
+]
+api_urlpatterns: list[URLPattern] = [
+    path("images/", api.ImageListView.as_view()),
+    path("images/<uuid:image_id>/", api.ImageView.as_view()),
+]
