@@ -1,0 +1,232 @@
+"""What operations on hosts do: identify, probe; and the reconcile that reads a host every few seconds."""
+
+import hashlib
+import uuid
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import structlog
+from django.conf import settings
+from django.db.models.functions import Now
+
+from apps.events.services import event_record
+from apps.hosts.models import Accelerator, Host, HostStatus, Transport
+from apps.hosts.passwords import password_take
+from apps.hosts.selectors import installation_id
+from apps.hosts.services import fingerprint_of, host_set_limits
+from apps.network.models import Network
+from apps.network.selectors import gateway, network_on
+from apps.network.services import network_record
+from apps.operations.models import Operation
+from hypervisor import ssh
+from hypervisor.errors import Rejected
+from hypervisor.interface import Hypervisor
+from hypervisor.specs import AcceleratorProof, NetworkSpec, PoolSpec, VolumeSpec, every_reservation
+from workers.connections import address_of, connect, connection_settings
+from workers.engine import Postpone, Run
+from workers.observations import host_found
+
+log = structlog.get_logger(__name__)
+POOL_ROOT = "/var/lib/libvirt/images"
+NETWORKS = IPv4Network("192.168.0.0/16")
+FIRST_NETWORK = 150
+MOST_SILENCES = 2
+GIB = 2**30
+FACTS = ("hostname", "host_uuid", "cpus", "cpu_model", "memory_mib", "libvirt_version", "qemu_version")
+
+
+def names() -> str:
+    """The name of our pool and network on every host: ``cs-<installation>``."""
+    return f"cs-{installation_id()}"
+
+
+def host_identify(run: Run) -> None:
+    """Ask a qemu+ssh host for its key and show it for confirmation; nothing is sent to it."""
+    host = Host.objects.get(pk=run.operation.target_id)
+    with run.step("fetch-key", "Asking for the host key"):
+        key = ssh.fetch_host_key(address_of(host), connection_settings())
+    offered = f"{key.kind} {key.base64}"
+    with run.write():
+        if offered == host.host_key:
+            Host.objects.filter(pk=host.pk).update(offered_key="")
+            return
+        status = HostStatus.KEY_CHANGED if host.host_key else HostStatus.PENDING_TRUST
+        reason = f"Confirm its key: {fingerprint_of(offered)}"
+        Host.objects.filter(pk=host.pk).update(offered_key=offered, status=status, reason=reason)
+
+
+def host_probe(run: Run) -> None:
+    """See what a host has, make our pool and network on it, and prove its accelerator by booting a kernel."""
+    host = Host.objects.get(pk=run.operation.target_id)
+    if not run.operation.state.get("prepared"):
+        _prepare(run, host)
+        run.remember(prepared=True)
+        raise Postpone("Proving the accelerator", seconds=0)
+    _choose_accelerator(run, host, connect(host))
+    with run.write():
+        fresh = Host.objects.select_for_update().get(pk=host.pk)
+        host_set_limits(fresh)
+        fresh.save(update_fields=["vcpus_limit", "memory_limit_mib", "disk_limit_gib"])
+        event_record(kind="host.probed", target_type="host", target=host, message=f"Probed: {fresh.accelerator}")
+    host_found(host)
+
+
+def _prepare(run: Run, host: Host) -> None:
+    """All but the accelerator. A claim of its own: a host with a broken /dev/kvm takes long to say anything."""
+    with run.step("connect", "Connecting"):
+        hypervisor = connect(host)
+        if host.transport == Transport.SSH:
+            _get_in(run, host)
+        facts = hypervisor.facts()
+    with run.write():
+        for field in FACTS:
+            setattr(host, field, getattr(facts, field))
+        host.architectures = list(facts.architectures)
+        host.save(update_fields=[*FACTS, "architectures"])
+        # A later one is the reconcile's to notice: it starts the guests that a reboot has stopped.
+        Host.objects.filter(pk=host.pk, boot_id="").update(boot_id=str(facts.boot_id))
+    with run.step("pool", "Making the storage pool"):
+        host_ensure_pool(host, hypervisor)
+    with run.step("network", "Making the network"):
+        host_ensure_network(host, hypervisor)
+    run.remember(kvm_advertised=facts.kvm_advertised)
+
+
+def _get_in(run: Run, host: Host) -> None:
+    """Install our key if a password was given for it, and look at everything that libvirt will need."""
+    address, settings_ = address_of(host), connection_settings()
+    password = password_take(operation_id=run.operation.pk)
+    if password is not None:
+        ssh.install_key(address, settings_, password=password)
+    ssh.check_access(address, settings_)
+
+
+def host_ensure_pool(host: Host, hypervisor: Hypervisor) -> None:
+    """Our directory pool, with its size on the host's row."""
+    name = names()
+    info = hypervisor.ensure_pool(PoolSpec(name=name, path=f"{POOL_ROOT}/{name}"))
+    host.pool_path = info.path
+    host.pool_total_gib = info.capacity_bytes // GIB
+    host.pool_free_gib = info.available_bytes // GIB
+    host.save(update_fields=["pool_path", "pool_total_gib", "pool_free_gib"])
+
+
+def network_spec(network: Network) -> NetworkSpec:
+    """The libvirt network of a row."""
+    cidr = IPv4Network(network.cidr)
+    start, end = cidr[2], cidr[-2]
+    return NetworkSpec(
+        name=network.name,
+        uuid=network.pk,
+        bridge=network.bridge,
+        cidr=cidr,
+        gateway=gateway(network),
+        dhcp_start=start,
+        dhcp_end=end,
+        installation=installation_id(),
+        reservations=every_reservation(network.pk, start, end),
+    )
+
+
+def host_ensure_network(host: Host, hypervisor: Hypervisor) -> Network:
+    """Our NAT network, on the first /24 that is free on the host; the recorded one once it is recorded."""
+    known = network_on(host=host)
+    if known is not None:
+        hypervisor.ensure_network(network_spec(known))
+        return known
+    _remove_forgotten_network(hypervisor)
+    used = hypervisor.used_subnets()
+    refusal: Rejected | None = None
+    for cidr in _candidates():
+        if any(cidr.overlaps(other) for other in used if isinstance(other, IPv4Network)):
+            continue
+        network = Network(host=host, name=names(), cidr=str(cidr), bridge=names()[:15])
+        network.id = uuid.uuid5(host.pk, "nat")
+        try:
+            hypervisor.ensure_network(network_spec(network))
+        except Rejected as error:
+            refusal = error
+            continue
+        return network_record(
+            network_id=network.id, host=host, name=network.name, cidr=network.cidr, bridge=network.bridge
+        )
+    raise refusal or Rejected("Every /24 of 192.168.0.0/16 is in use on this host.")
+
+
+def _remove_forgotten_network(hypervisor: Hypervisor) -> None:
+    """A host that was removed and comes back still has our network, under an id that no record knows any more.
+
+    It goes, unless guests of ours are on the host: then the records are what is wrong, and the conflict is told.
+    """
+    mine = installation_id()
+    states = hypervisor.describe([domain.uuid for domain in hypervisor.domains()])
+    if not any(state.installation == mine for state in states.values()):
+        hypervisor.remove_network(names())
+
+
+def _candidates() -> list[IPv4Network]:
+    subnets = list(NETWORKS.subnets(new_prefix=24))
+    return subnets[FIRST_NETWORK:] + subnets[:FIRST_NETWORK]
+
+
+def _choose_accelerator(run: Run, host: Host, hypervisor: Hypervisor) -> None:
+    """KVM where a kernel really boots under it, else TCG. Each proof is a claim of its own: both take long."""
+    wanted = host.accelerator_wanted
+    proofs: dict[str, dict[str, object]] = run.operation.state.get("proofs", {})
+    kinds = ["kvm", "tcg"] if wanted == Accelerator.AUTO else [wanted]
+    reason = ""
+    if "kvm" in kinds and not run.operation.state["kvm_advertised"]:
+        kinds.remove("kvm")
+        reason = "libvirt does not offer KVM on this host. "
+    for kind in kinds:
+        if kind not in proofs:
+            proof = _prove(run, hypervisor, kind)
+            proofs[kind] = {"works": proof.works, "detail": proof.detail, "seconds": round(proof.seconds, 1)}
+            run.remember(proofs=proofs)
+            if not proof.works and kind != kinds[-1]:
+                raise Postpone(f"{kind} does not work here: {proof.detail}", seconds=0)
+        if proofs[kind]["works"]:
+            _record_accelerator(run, host, kind, True, f"{reason}A Linux kernel booted in {proofs[kind]['seconds']} s.")
+            return
+        reason += f"{kind}: {proofs[kind]['detail']} "
+    _record_accelerator(run, host, wanted if wanted != Accelerator.AUTO else "tcg", False, reason)
+
+
+def _record_accelerator(run: Run, host: Host, kind: str, proven: bool, reason: str) -> None:
+    with run.write():
+        Host.objects.filter(pk=host.pk).update(
+            accelerator=kind, accelerator_proven=proven, accelerator_reason=reason.strip()[:500]
+        )
+
+
+def _prove(run: Run, hypervisor: Hypervisor, kind: str) -> AcceleratorProof:
+    """One proof. libvirt may hang in a broken KVM: a host that twice stops answering just then cannot use it."""
+    silent = f"silent_{kind}"
+    if run.operation.state.get(silent, 0) >= MOST_SILENCES:
+        return AcceleratorProof(works=False, seconds=0.0, detail="libvirt stopped answering while it was tried")
+    with run.step(f"prove-{kind}", f"Booting a kernel under {kind.upper()}"):
+        kernel = _ensure_probe_file(hypervisor, "vmlinuz")
+        initrd = _ensure_probe_file(hypervisor, "initrd")
+        run.remember(**{silent: run.operation.state.get(silent, 0) + 1})
+        return hypervisor.prove_accelerator(pool=names(), kernel=kernel, initrd=initrd, kind=kind, timeout=20.0)  # type: ignore[arg-type]  # one of the two literals
+
+
+def _ensure_probe_file(hypervisor: Hypervisor, name: str) -> str:
+    """Have the probe's kernel or initial RAM disk on the host, named by its content."""
+    path = Path(settings.STATE_DIR) / "images" / "probe" / name
+    content = path.read_bytes()
+    volume = f"probe-{hashlib.sha256(content).hexdigest()[:16]}.img"
+    known = hypervisor.volume(names(), volume)
+    if known is None or known.allocated_bytes < len(content):
+        spec = VolumeSpec(pool=names(), name=volume, capacity_bytes=len(content), format="raw")
+        hypervisor.ensure_volume(spec)
+        with path.open("rb") as source:
+            hypervisor.upload(pool=names(), name=volume, source=source, offset=0, length=len(content))
+    return volume
+
+
+def host_probe_failed(operation: Operation, message: str) -> None:
+    """A host that could not be probed is not up."""
+    Host.objects.filter(pk=operation.target_id, status=HostStatus.UNREACHABLE).update(
+        reason=message[:500], status_since=Now()
+    )

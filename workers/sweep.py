@@ -1,0 +1,68 @@
+"""Re-ringing what is due and unclaimed, or whose lease died. Runs in every worker's parent and from beat.
+
+With this, Redis may be emptied or gone at any time: the rows are the queue.
+"""
+
+import threading
+
+import structlog
+from celery import bootsteps, current_app
+from celery.worker import WorkController
+from django.conf import settings
+from django.db import close_old_connections, connection
+
+from apps.operations.doorbell import ring
+from apps.operations.selectors import operations_due
+from workers.hearing import Hearing
+from workers.heartbeat import beat, is_silent
+from workers.reconcile import hosts_due
+
+log = structlog.get_logger(__name__)
+INTERVAL = 5.0
+RECONCILE_EVERY = 2  # sweeps, where beat is silent
+
+
+def sweep() -> int:
+    """Ring for everything that is due. Returns how many bells rang; duplicates are harmless."""
+    return sum(ring(operation_id) for operation_id in operations_due().values_list("pk", flat=True))
+
+
+def ring_reconciles() -> None:
+    """Ring one reconcile per host that nobody reads now. Beat does; the sweepers do where beat is silent."""
+    for host_id in hosts_due():
+        current_app.send_task("hosts.reconcile", args=[str(host_id)], ignore_result=True, retry=False, expires=30)
+
+
+class Sweeper(bootsteps.StartStopStep):
+    """A thread in the worker's parent, so that no beat is needed for correctness."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: WorkController, **kwargs: object) -> None:
+        super().__init__(parent, **kwargs)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._hearing = Hearing()
+
+    def start(self, parent: WorkController) -> None:
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._thread.start()
+
+    def stop(self, parent: WorkController) -> None:
+        self._stop.set()
+
+    def _run(self) -> None:
+        rounds = 0
+        while not self._stop.wait(INTERVAL * settings.TIME_SCALE):
+            try:
+                close_old_connections()
+                beat("worker")
+                if sweep():
+                    self._hearing.check()
+                rounds += 1
+                if rounds % RECONCILE_EVERY == 0 and is_silent("beat"):
+                    ring_reconciles()
+            except Exception as error:
+                log.warning("sweep.failed", reason=str(error))
+            finally:
+                connection.close()

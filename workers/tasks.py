@@ -1,0 +1,66 @@
+"""Every Celery task, and which handler carries out which kind of operation.
+
+A task's only argument is an id. What is to be done stands in PostgreSQL.
+"""
+
+import uuid
+
+import structlog
+from celery import shared_task
+
+from apps.envelope.services import keys_forget
+from cloudsite.celery import app
+from workers import compute, hosts, storage
+from workers.engine import Handler, execute
+from workers.heartbeat import beat
+from workers.observations import host_lost
+from workers.reconcile import reconcile_host
+from workers.sweep import Sweeper, ring_reconciles, sweep
+
+log = structlog.get_logger(__name__)
+app.steps["worker"].add(Sweeper)
+
+HANDLERS = {
+    "host.identify": Handler(run=hosts.host_identify, failed=hosts.host_probe_failed),
+    "host.probe": Handler(run=hosts.host_probe, failed=hosts.host_probe_failed),
+    "image.send": Handler(run=storage.image_send),
+    "vm.create": Handler(run=compute.vm_create, failed=compute.vm_create_failed),
+    "vm.start": Handler(run=compute.vm_start),
+    "vm.shutdown": Handler(run=compute.vm_shutdown, failed=compute.vm_shutdown_failed),
+    "vm.power-off": Handler(run=compute.vm_power_off),
+    "vm.reboot": Handler(run=compute.vm_reboot),
+    "vm.reset": Handler(run=compute.vm_reset),
+    "vm.delete": Handler(run=compute.vm_delete, failed=compute.vm_delete_failed),
+}
+
+
+@shared_task(name="operations.run")
+def operations_run(operation_id: str) -> None:
+    """Carry out one operation, if it is due and free."""
+    execute(uuid.UUID(operation_id), handlers=HANDLERS, host_lost=host_lost)
+
+
+@shared_task(name="operations.sweep")
+def operations_sweep() -> None:
+    """Beat's sweep; each worker's parent sweeps as well."""
+    beat("beat")
+    sweep()
+
+
+@shared_task(name="hosts.reconcile_all")
+def hosts_reconcile_all() -> None:
+    """Beat's round over all hosts."""
+    beat("beat")
+    ring_reconciles()
+
+
+@shared_task(name="hosts.reconcile")
+def hosts_reconcile(host_id: str) -> None:
+    """Read one host."""
+    reconcile_host(uuid.UUID(host_id))
+
+
+@shared_task(name="envelope.forget_keys")
+def envelope_forget_keys() -> None:
+    """Drop the answers kept for old idempotency keys."""
+    keys_forget()
