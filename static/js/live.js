@@ -1,0 +1,39 @@
+// What keeps pages fresh beside htmx: a tab that comes back asks again, good news leaves by itself,
+// and a failed request says so instead of leaving a page that looks alive.
+(function () {
+  "use strict";
+  const GOOD_NEWS_MS = 7000;
+
+  function fade(root) {
+    for (const toast of root.querySelectorAll(".toast-success:not([data-fading]), .toast-info:not([data-fading])")) {
+      toast.dataset.fading = "";
+      setTimeout(() => toast.remove(), GOOD_NEWS_MS);
+    }
+  }
+
+  function offline(yes) {
+    const notice = document.getElementById("offline");
+    if (notice) notice.hidden = !yes;
+  }
+
+  document.addEventListener("DOMContentLoaded", () => fade(document));
+  document.addEventListener("htmx:afterSettle", () => {
+    fade(document);
+    offline(false);
+  });
+  // A menu that is open, or a field that somebody types in, must not be swapped away under their hands.
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const part = event.detail.elt;
+    if (part.matches("[data-live]") && part.querySelector("details.menu[open], input:focus")) event.preventDefault();
+  });
+  document.addEventListener("htmx:sendError", () => offline(true));
+  document.addEventListener("htmx:timeout", () => offline(true));
+  document.addEventListener("htmx:responseError", (event) => {
+    const status = event.detail.xhr.status;
+    if (status === 401 || status === 403) location.reload();
+    else if (status >= 500) offline(true);
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible") document.body.dispatchEvent(new Event("returned"));
+  });
+})();
