@@ -1,0 +1,89 @@
+"""What the API's tests share: virtual machines as rows, and bodies that are accepted."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBvzjgrc7y7ynd0p3HoCEgmqlRkrm5qRRvVlTdNKwPFt"
+
+
+@pytest.fixture
+def make_vm(image: Any) -> Callable[..., Any]:
+    """A VM as it is once it runs: ``make_vm(owner, "web-1", host=host)``."""
+    from apps.compute.models import VM
+
+    def make(owner: Any, name: str, **values: Any) -> VM:
+        chosen = {"image": image, "vcpus": 1, "memory_mib": 256, "disk_gib": 2, "phase": "ready", "power": "running"}
+        return VM.objects.create(owner=owner, name=name, created_name=name, **{**chosen, **values})
+
+    return make
+
+
+@pytest.fixture
+def new_vm(host: Any, image: Any) -> dict[str, Any]:
+    """A body for ``POST vms/`` that is accepted."""
+    return {"name": "web-1", "image": image.name, "vcpus": 1, "memory_mib": 256, "disk_gib": 2}
+
+
+@pytest.fixture
+def cloud_image(image: Any) -> Any:
+    """An image that reads user-data."""
+    image.cloud_init = True
+    image.save()
+    return image
+
+
+@pytest.fixture
+def make_key(db: None) -> Callable[..., Any]:
+    from apps.accounts.models import SSHKey
+
+    def make(owner: Any, name: str = "laptop") -> SSHKey:
+        fingerprint = f"SHA256:{owner.username}-{name}"
+        return SSHKey.objects.create(owner=owner, name=name, public_key=PUBLIC_KEY, fingerprint=fingerprint)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: Any) -> None:
+    """Nobody guesses passwords here, and Argon2 is made to be slow."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def world(member: Any, make_vm: Any, make_key: Any, host: Any, make_host: Any) -> dict[str, Any]:
+    """One object of each kind; those that people own are ``member``'s."""
+    from apps.hosts.services import fingerprint_of
+    from apps.operations.services import operation_create
+    from apps.placement.models import Placement
+
+    def operation(name: str, **values: Any) -> Any:
+        target = make_vm(member, name, host=host)
+        made = operation_create(kind="vm.start", target_type="vm", target=target, actor=member)
+        for field, value in values.items():
+            setattr(made, field, value)
+        made.save()
+        return made
+
+    vm = make_vm(member, "web-1", host=host)
+    empty = make_host("empty", transport="ssh", user="cloud", offered_key="ssh-ed25519 AAAA", host_key="")
+    placement = Placement.objects.create(
+        consumer_id=vm.pk, consumer_name="web-1", host_id=host.pk, host_name="h1", policy="spread", trace={}
+    )
+    return {
+        "vm_id": vm.pk,
+        "image_id": vm.image_id,
+        "operation_id": operation("busy").pk,
+        "failed_id": operation("failed", status="failed", retryable=True).pk,
+        "host_id": empty.pk,
+        "placement_id": placement.pk,
+        "key_id": make_key(member).pk,
+        "fingerprint": fingerprint_of(empty.offered_key),
+    }
+
+
+@pytest.fixture
+def boss(api_for: Any, admin: Any) -> Any:
+    """An administrator's client: nothing is refused for lack of rights."""
+    return api_for(admin)

@@ -1,0 +1,202 @@
+"""Who may do what: every route and method of the API against every kind of person.
+
+The rows are compared with the URL resolver, so a new route without a row is a failing test.
+"""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.api.answers import problem_of
+from tests.api.conftest import PUBLIC_KEY
+from tests.api.routes import api_routes
+
+ACTORS = ("anonymous", "member", "other", "viewer", "read-only token", "admin")
+OWN, EVERYBODY, ADMINS, PERSONAL = "own", "everybody", "admins", "personal"
+
+# Route and method: whose it is, what success answers, and a body that is accepted.
+ROWS: dict[tuple[str, str], tuple[str, int, dict[str, Any] | None]] = {
+    ("sizes/", "get"): (EVERYBODY, 200, None),
+    ("images/", "get"): (EVERYBODY, 200, None),
+    ("images/{image_id}/", "get"): (EVERYBODY, 200, None),
+    ("events/", "get"): (EVERYBODY, 200, None),
+    ("operations/", "get"): (EVERYBODY, 200, None),
+    ("operations/{operation_id}/", "get"): (OWN, 200, None),
+    ("operations/{operation_id}/cancel/", "post"): (OWN, 200, {}),
+    ("operations/{operation_id}/retry/", "post"): (OWN, 202, {}),
+    ("vms/", "get"): (EVERYBODY, 200, None),
+    ("vms/", "post"): (EVERYBODY, 202, {"name": "new", "image": "tiny", "size": "s-1vcpu-512mb"}),
+    ("vms/{vm_id}/", "get"): (OWN, 200, None),
+    ("vms/{vm_id}/", "patch"): (OWN, 200, {"notes": "x"}),
+    ("vms/{vm_id}/", "delete"): (OWN, 202, None),
+    ("vms/{vm_id}/rename/", "post"): (OWN, 200, {"name": "shop"}),
+    ("vms/{vm_id}/start/", "post"): (OWN, 202, {}),
+    ("vms/{vm_id}/shutdown/", "post"): (OWN, 202, {}),
+    ("vms/{vm_id}/power-off/", "post"): (OWN, 202, {}),
+    ("vms/{vm_id}/reboot/", "post"): (OWN, 202, {}),
+    ("vms/{vm_id}/reset/", "post"): (OWN, 202, {}),
+    ("hosts/", "get"): (ADMINS, 200, None),
+    ("hosts/", "post"): (ADMINS, 202, {"name": "new", "uri": "qemu+ssh://cloud@new.example/system"}),
+    ("hosts/{host_id}/", "get"): (ADMINS, 200, None),
+    ("hosts/{host_id}/", "patch"): (ADMINS, 200, {"enabled": False}),
+    ("hosts/{host_id}/", "delete"): (ADMINS, 204, None),
+    ("hosts/{host_id}/trust/", "post"): (ADMINS, 202, {"fingerprint": "SHA256:dummy"}),
+    ("hosts/{host_id}/probe/", "post"): (ADMINS, 202, {}),
+    ("placements/", "get"): (ADMINS, 200, None),
+    ("placements/{placement_id}/", "get"): (ADMINS, 200, None),
+    ("ssh-keys/", "get"): (PERSONAL, 200, None),
+    ("ssh-keys/", "post"): (PERSONAL, 201, {"name": "new", "public_key": PUBLIC_KEY}),
+    ("ssh-keys/{key_id}/", "get"): (PERSONAL, 200, None),
+    ("ssh-keys/{key_id}/", "delete"): (PERSONAL, 204, None),
+    ("me/", "get"): (EVERYBODY, 200, None),
+}
+# Answered to everybody, or of one's own account: their rules are told by the tests of the accounts.
+ELSEWHERE = {
+    ("token/", "post"),
+    ("token/refresh/", "post"),
+    ("token/revoke/", "post"),
+    ("me/password/", "post"),
+    ("schema/", "get"),
+    ("docs/", "get"),
+}
+
+
+def expected(whose: str, success: int, method: str, actor: str, route: str) -> int:
+    """The status that this actor gets. The objects in paths belong to ``member``."""
+    if actor == "anonymous":
+        return 401
+    if method != "get" and actor in ("viewer", "read-only token"):
+        return 403
+    if whose == ADMINS:
+        return success if actor == "admin" else 403
+    has_object = "{" in route
+    if whose == OWN and has_object:
+        return success if actor in ("member", "admin", "read-only token") else 404
+    if whose == PERSONAL and has_object:
+        return success if actor in ("member", "read-only token") else 404
+    return success
+
+
+def test_every_route_has_a_row() -> None:
+    assert api_routes() == set(ROWS) | ELSEWHERE
+
+
+@pytest.fixture
+def client_of(api_for: Any, member: Any, other: Any, viewer: Any, admin: Any) -> Callable[[str], Any]:
+    people = {"anonymous": None, "member": member, "other": other, "viewer": viewer, "admin": admin}
+
+    def make(actor: str) -> Any:
+        if actor != "read-only token":
+            return api_for(people[actor])
+        from rest_framework.test import APIClient
+
+        from apps.accounts.models import Scope
+        from apps.accounts.services import token_issue
+
+        client = APIClient()
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {token_issue(user=member, scope=Scope.READ).access}")
+        return client
+
+    return make
+
+
+def filled(route: str, ids: dict[str, Any]) -> str:
+    if route.endswith("retry/"):
+        ids = {**ids, "operation_id": ids["failed_id"]}
+    return "/api/v1/" + route.format(**ids)
+
+
+CODES = {401: "auth.required", 403: None, 404: None}
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+@pytest.mark.parametrize(("route", "method"), sorted(ROWS), ids=lambda value: str(value))
+def test_the_matrix(world: dict[str, Any], client_of: Any, route: str, method: str, actor: str) -> None:
+    whose, success, body = ROWS[route, method]
+    if body and body.get("fingerprint"):
+        body = {"fingerprint": world["fingerprint"]}
+    response = getattr(client_of(actor), method)(filled(route, world), body, format="json")
+    status = expected(whose, success, method, actor, route)
+    if status < 400:
+        assert response.status_code == status, response.content
+    else:
+        problem_of(response, status, CODES[status])
+
+
+@pytest.mark.parametrize("actor", ["member", "admin"])
+@pytest.mark.parametrize(("route", "method"), sorted(row for row in ROWS if "{" in row[0]), ids=str)
+def test_what_is_missing_looks_like_what_is_foreign(
+    world: dict[str, Any], client_of: Any, route: str, method: str, actor: str
+) -> None:
+    whose, _success, body = ROWS[route, method]
+    nowhere = {name: uuid.uuid4() for name in world}
+    client = client_of(actor)
+    missing = getattr(client, method)(filled(route, nowhere), body, format="json")
+    if whose == ADMINS and actor != "admin":
+        problem_of(missing, 403, "role.admin_only")
+        return
+    absent = problem_of(missing, 404)
+    if whose in (OWN, PERSONAL):
+        foreign = getattr(client_of("other"), method)(filled(route, world), body, format="json")
+        assert problem_of(foreign, 404) == absent
+
+
+def test_lists_hold_nothing_foreign(world: dict[str, Any], client_of: Any) -> None:
+    for route in ("vms/", "operations/", "events/", "ssh-keys/"):
+        assert client_of("other").get(f"/api/v1/{route}").json()["results"] == [], route
+        assert client_of("viewer").get(f"/api/v1/{route}").json()["results"] == [], route
+    assert client_of("admin").get("/api/v1/ssh-keys/").json()["results"] == []
+
+
+def test_filters_reach_nothing_foreign(world: dict[str, Any], client_of: Any) -> None:
+    client = client_of("other")
+    for query in (
+        f"vms/?host={world['host_id']}",
+        "vms/?search=web",
+        "vms/?image=tiny",
+        f"events/?target={world['vm_id']}",
+    ):
+        assert client.get(f"/api/v1/{query}").json()["results"] == []
+    for query in (f"operations/?target={world['vm_id']}", "operations/?target=web-1"):
+        assert client.get(f"/api/v1/{query}").json()["results"] == []
+
+
+@pytest.mark.parametrize(
+    ("field", "reference", "status", "code"),
+    [
+        ("ssh_keys", "key_id", 422, "ssh_key.unknown"),
+        ("ssh_keys", "vm_id", 422, "ssh_key.unknown"),
+        ("image", "vm_id", 422, "image.unknown"),
+        ("image", "host_id", 422, "image.unknown"),
+        ("host", "host_id", 403, "host.admin_only"),
+        ("size", "vm_id", 422, "size.unknown"),
+    ],
+)
+def test_foreign_ids_in_a_body(
+    world: dict[str, Any], client_of: Any, field: str, reference: str, status: int, code: str
+) -> None:
+    body: dict[str, Any] = {"name": "new", "image": "tiny", "size": "s-1vcpu-512mb"}
+    value = str(world[reference])
+    body[field] = [value] if field == "ssh_keys" else value
+    problem_of(client_of("other").post("/api/v1/vms/", body, format="json"), status, code)
+
+
+def test_a_read_only_token_is_refused_before_anything_is_read(world: dict[str, Any], client_of: Any) -> None:
+    client = client_of("read-only token")
+    for body in ("{", '{"name": 7}', ""):
+        response = client.post("/api/v1/vms/", body, content_type="application/json")
+        problem_of(response, 403, "auth.scope")
+
+
+@pytest.mark.parametrize("method", ["put", "trace", "options", "head"])
+def test_other_methods(world: dict[str, Any], client_of: Any, method: str) -> None:
+    for route in sorted({route for route, _method in ROWS}):
+        response = client_of("admin").generic(method.upper(), filled(route, world))
+        if method == "head" and (route, "get") in ROWS:
+            assert response.status_code == client_of("admin").get(filled(route, world)).status_code
+        else:
+            assert response.status_code == 405, (route, response.status_code)
+            allowed = {known.upper() for name, known in ROWS if name == route}
+            assert set(response["Allow"].split(", ")) - {"HEAD", "OPTIONS"} == allowed

@@ -1,0 +1,197 @@
+"""``?dry_run=true`` on everything that changes something: a plan, and nothing written or rung."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.api.answers import everything, problem_of, rows
+from tests.api.conftest import PUBLIC_KEY
+
+TOKENS = {"/api/v1/token/", "/api/v1/token/refresh/", "/api/v1/token/revoke/"}
+
+
+@pytest.fixture
+def client(api_for: Any, admin: Any) -> Any:
+    return api_for(admin)
+
+
+@pytest.fixture
+def world(admin: Any, make_vm: Any, make_host: Any, make_key: Any, host: Any) -> dict[str, Any]:
+    """One object of every kind, each in a state in which every change is accepted."""
+    from apps.operations.services import operation_create
+
+    empty = make_host("empty", transport="ssh", user="cloud", offered_key="ssh-ed25519 AAAA", host_key="")
+    vm = make_vm(admin, "web-1", host=host)
+    busy = make_vm(admin, "web-2", host=host)
+    active = operation_create(kind="vm.start", target_type="vm", target=busy, actor=admin)
+    failed = operation_create(kind="vm.start", target_type="vm", target=make_vm(admin, "web-3"), actor=admin)
+    failed.status, failed.retryable = "failed", True
+    failed.save()
+    return {"vm": vm, "host": empty, "active": active, "failed": failed, "key": make_key(admin)}
+
+
+def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str, Any] | None]]:
+    """For each change of the API: the path with its ids, and a body that is accepted."""
+    from apps.hosts.services import fingerprint_of
+
+    vm, host = f"/api/v1/vms/{world['vm'].pk}/", f"/api/v1/hosts/{world['host'].pk}/"
+    fingerprint = fingerprint_of(world["host"].offered_key)
+    operations = "/api/v1/operations/"
+    new_vm = {"name": "new", "image": "tiny", "size": "s-1vcpu-512mb"}
+    passwords = {"current_password": "correct horse battery", "new_password": "staple battery correct"}
+    return {
+        ("post", "/api/v1/vms/"): ("/api/v1/vms/", new_vm),
+        ("patch", "/api/v1/vms/{vm_id}/"): (vm, {"protected": True, "tags": ["a"]}),
+        ("delete", "/api/v1/vms/{vm_id}/"): (vm, None),
+        ("post", "/api/v1/vms/{vm_id}/rename/"): (f"{vm}rename/", {"name": "shop"}),
+        ("post", "/api/v1/vms/{vm_id}/start/"): (f"{vm}start/", {}),
+        ("post", "/api/v1/vms/{vm_id}/shutdown/"): (f"{vm}shutdown/", {"timeout_s": 5}),
+        ("post", "/api/v1/vms/{vm_id}/power-off/"): (f"{vm}power-off/", {}),
+        ("post", "/api/v1/vms/{vm_id}/reboot/"): (f"{vm}reboot/", {}),
+        ("post", "/api/v1/vms/{vm_id}/reset/"): (f"{vm}reset/", {}),
+        ("post", "/api/v1/operations/{operation_id}/cancel/"): (f"{operations}{world['active'].pk}/cancel/", {}),
+        ("post", "/api/v1/operations/{operation_id}/retry/"): (f"{operations}{world['failed'].pk}/retry/", {}),
+        ("post", "/api/v1/hosts/"): ("/api/v1/hosts/", {"name": "new", "uri": "qemu+tls://new.example/system"}),
+        ("patch", "/api/v1/hosts/{host_id}/"): (host, {"enabled": False, "accelerator": "kvm", "memory_ratio": 0.5}),
+        ("delete", "/api/v1/hosts/{host_id}/"): (host, None),
+        ("post", "/api/v1/hosts/{host_id}/trust/"): (f"{host}trust/", {"fingerprint": fingerprint}),
+        ("post", "/api/v1/hosts/{host_id}/probe/"): (f"{host}probe/", {}),
+        ("post", "/api/v1/ssh-keys/"): ("/api/v1/ssh-keys/", {"name": "new", "public_key": PUBLIC_KEY}),
+        ("delete", "/api/v1/ssh-keys/{key_id}/"): (f"/api/v1/ssh-keys/{world['key'].pk}/", None),
+        ("post", "/api/v1/me/password/"): ("/api/v1/me/password/", passwords),
+    }
+
+
+def documented_changes() -> set[tuple[str, str]]:
+    from drf_spectacular.generators import SchemaGenerator
+
+    paths = SchemaGenerator().get_schema(request=None, public=True)["paths"]
+    return {(method, path) for path, found in paths.items() for method in found if method != "get"}
+
+
+CHANGES = [
+    ("post", "/api/v1/vms/"),
+    ("patch", "/api/v1/vms/{vm_id}/"),
+    ("delete", "/api/v1/vms/{vm_id}/"),
+    *(("post", f"/api/v1/vms/{{vm_id}}/{v}/") for v in ("rename", "start", "shutdown", "power-off", "reboot", "reset")),
+    ("post", "/api/v1/operations/{operation_id}/cancel/"),
+    ("post", "/api/v1/operations/{operation_id}/retry/"),
+    ("post", "/api/v1/hosts/"),
+    ("patch", "/api/v1/hosts/{host_id}/"),
+    ("delete", "/api/v1/hosts/{host_id}/"),
+    ("post", "/api/v1/hosts/{host_id}/trust/"),
+    ("post", "/api/v1/hosts/{host_id}/probe/"),
+    ("post", "/api/v1/ssh-keys/"),
+    ("delete", "/api/v1/ssh-keys/{key_id}/"),
+    ("post", "/api/v1/me/password/"),
+]
+
+
+def test_no_change_is_missing_here() -> None:
+    assert {change for change in documented_changes() if change[1] not in TOKENS} == set(CHANGES)
+
+
+@pytest.fixture
+def bells(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was rung."""
+    from celery import current_app
+
+    rung: list[str] = []
+    monkeypatch.setattr(current_app._get_current_object(), "send_task", lambda name, **_more: rung.append(name))
+    return rung
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: " ".join(change))
+def test_a_dry_run_answers_with_a_plan_and_writes_nothing(
+    client: Any,
+    world: dict[str, Any],
+    change: tuple[str, str],
+    bells: list[str],
+    own_state_dir: Any,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    path, body = requests(world)[change]
+    before, files = everything(), sorted(own_state_dir.rglob("*"))
+    with django_capture_on_commit_callbacks(execute=True) as callbacks:
+        response = getattr(client, change[0])(f"{path}?dry_run=true", body, format="json")
+
+    assert response.status_code == 200, response.content
+    assert set(response.json()) == {"plan"}
+    plan = response.json()["plan"]
+    assert set(plan) == {"host", "changes", "restart_needed", "reversible"}
+    assert plan["changes"] and all(isinstance(line, str) and line for line in plan["changes"])
+    assert "Location" not in response
+    assert everything() == before
+    assert sorted(own_state_dir.rglob("*")) == files
+    assert callbacks == [] and bells == []
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: " ".join(change))
+def test_the_same_without_it_changes_something(client: Any, world: dict[str, Any], change: tuple[str, str]) -> None:
+    """The control: each body above is really accepted, so the test before says something."""
+    path, body = requests(world)[change]
+    before = everything()
+    response = getattr(client, change[0])(path, body, format="json")
+    assert response.status_code in (200, 201, 202, 204), response.content
+    assert everything() != before
+
+
+def test_a_real_change_rings_after_the_commit(
+    client: Any, world: dict[str, Any], bells: list[str], django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        assert client.post(f"/api/v1/vms/{world['vm'].pk}/start/").status_code == 202
+        assert bells == []
+    assert bells == ["operations.run"]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: " ".join(change))
+@pytest.mark.parametrize("query", ["dry_run=1", "dry_run=True", "dry_run=", "dryrun=true", "dry-run=true", "force=1"])
+def test_what_is_almost_a_dry_run_changes_nothing(
+    client: Any, world: dict[str, Any], change: tuple[str, str], query: str
+) -> None:
+    path, body = requests(world)[change]
+    before = everything()
+    field = query.split("=")[0]
+    problem_of(getattr(client, change[0])(f"{path}?{query}", body, format="json"), 422, field=field)
+    assert everything() == before
+
+
+def test_dry_run_false_is_a_real_run(client: Any, world: dict[str, Any]) -> None:
+    assert client.post(f"/api/v1/vms/{world['vm'].pk}/start/?dry_run=false").status_code == 202
+
+
+def test_a_dry_run_validates_like_the_real_thing(client: Any, world: dict[str, Any]) -> None:
+    for body in ({"name": "new"}, {"name": "new", "image": "none"}, {"name": "web-1", "image": "tiny", "size": "x"}):
+        real = client.post("/api/v1/vms/", body, format="json")
+        dry = client.post("/api/v1/vms/?dry_run=true", body, format="json")
+        assert (dry.status_code, dry.json()) == (real.status_code, real.json())
+    found = problem_of(client.post(f"/api/v1/vms/{world['active'].target_id}/start/?dry_run=true"), 409)
+    assert found["operation"] == str(world["active"].pk)
+
+
+def test_a_dry_run_uses_no_idempotency_key(client: Any, world: dict[str, Any]) -> None:
+    key = {"HTTP_IDEMPOTENCY_KEY": str(uuid.uuid4())}
+    path = f"/api/v1/vms/{world['vm'].pk}/start/"
+    assert client.post(f"{path}?dry_run=true", **key).status_code == 200
+    assert client.post(path, **key).status_code == 202
+    assert client.post(f"{path}?dry_run=true", **key).status_code == 409  # it is busy now: not the kept answer
+
+
+def test_the_plan_of_a_new_vm_says_what_will_be_done(client: Any, world: dict[str, Any]) -> None:
+    body = {"name": "new", "image": "tiny", "size": "s-1vcpu-512mb", "host": "h1"}
+    plan = client.post("/api/v1/vms/?dry_run=true", body, format="json").json()["plan"]
+    assert plan["host"] == "h1"
+    text = json.dumps(plan["changes"])
+    for part in ("1 vCPU", "512 MiB", "send the image tiny to h1", "new-"):
+        assert part in text
+
+
+def test_a_member_learns_no_host_from_a_plan(api_for: Any, member: Any, host: Any, image: Any) -> None:
+    body = {"name": "new", "image": "tiny", "size": "s-1vcpu-512mb"}
+    response = api_for(member).post("/api/v1/vms/?dry_run=true", body, format="json")
+    assert response.json()["plan"]["host"] is None
+    assert "h1" not in response.content.decode()
+    assert rows()["compute.VM"] == 0

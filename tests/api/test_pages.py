@@ -1,0 +1,168 @@
+"""Who sees which page: every path outside of the API against every kind of person."""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.api.answers import everything
+from tests.api.routes import page_routes
+
+ACTORS = ("anonymous", "member", "other", "viewer", "admin")
+OWN, EVERYBODY, ADMINS, PERSONAL = "own", "everybody", "admins", "personal"
+READ, FORM, BUTTON = "read", "form", "button"
+
+ROWS: dict[str, tuple[str, str]] = {
+    "": (EVERYBODY, READ),
+    "search/": (EVERYBODY, READ),
+    "images/": (EVERYBODY, READ),
+    "images/{image_id}/": (EVERYBODY, READ),
+    "operations/": (EVERYBODY, READ),
+    "operations/{operation_id}/": (OWN, READ),
+    "operations/{operation_id}/cancel/": (OWN, BUTTON),
+    "operations/{operation_id}/retry/": (OWN, BUTTON),
+    "vms/": (EVERYBODY, READ),
+    "vms/new/": (EVERYBODY, FORM),
+    "vms/{vm_id}/": (OWN, READ),
+    "vms/{vm_id}/edit/": (OWN, FORM),
+    "vms/{vm_id}/delete/": (OWN, BUTTON),
+    "vms/{vm_id}/power-off/": (OWN, BUTTON),
+    "vms/{vm_id}/protect/": (OWN, BUTTON),
+    "vms/{vm_id}/reboot/": (OWN, BUTTON),
+    "vms/{vm_id}/reset/": (OWN, BUTTON),
+    "vms/{vm_id}/shutdown/": (OWN, BUTTON),
+    "vms/{vm_id}/start/": (OWN, BUTTON),
+    "hosts/": (ADMINS, READ),
+    "hosts/new/": (ADMINS, FORM),
+    "hosts/{host_id}/": (ADMINS, READ),
+    "hosts/{host_id}/edit/": (ADMINS, FORM),
+    "hosts/{host_id}/delete/": (ADMINS, BUTTON),
+    "hosts/{host_id}/enable/": (ADMINS, BUTTON),
+    "hosts/{host_id}/probe/": (ADMINS, BUTTON),
+    "hosts/{host_id}/setup/": (ADMINS, BUTTON),
+    "hosts/{host_id}/trust/": (ADMINS, FORM),
+    "ssh-keys/": (EVERYBODY, READ),
+    "ssh-keys/new/": (EVERYBODY, FORM),
+    "ssh-keys/{key_id}/delete/": (PERSONAL, BUTTON),
+    "account/password/": (EVERYBODY, FORM),
+}
+ELSEWHERE = {"sign-in/", "sign-out/", "healthz", "readyz"}
+# What a viewer may send: it concerns only themselves.
+VIEWERS_OWN = {"account/password/"}
+
+
+def test_every_page_has_a_row() -> None:
+    assert page_routes() == set(ROWS) | ELSEWHERE
+
+
+@pytest.fixture
+def browser(member: Any, other: Any, viewer: Any, admin: Any) -> Callable[[str], Client]:
+    people = {"member": member, "other": other, "viewer": viewer, "admin": admin}
+
+    def make(actor: str) -> Client:
+        client = Client()
+        if actor != "anonymous":
+            client.force_login(people[actor], backend="django.contrib.auth.backends.ModelBackend")
+        return client
+
+    return make
+
+
+def filled(route: str, ids: dict[str, Any]) -> str:
+    return "/" + route.format(**ids)
+
+
+def may_see(whose: str, actor: str, route: str) -> bool:
+    if whose == ADMINS:
+        return actor == "admin"
+    if whose == OWN and "{" in route:
+        return actor in ("member", "admin")
+    if whose == PERSONAL and "{" in route:
+        return actor == "member"
+    return True
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+@pytest.mark.parametrize("route", sorted(ROWS))
+def test_reading(world: dict[str, Any], browser: Any, route: str, actor: str) -> None:
+    whose, kind = ROWS[route]
+    client, before = browser(actor), everything()
+    response = client.get(filled(route, world))
+    if kind == BUTTON:
+        assert response.status_code == 405
+    elif actor == "anonymous":
+        assert response.status_code == 302
+        assert response["Location"].startswith("/sign-in/?next=")
+    elif may_see(whose, actor, route):
+        assert response.status_code == 200, response.content[:300]
+    elif whose == ADMINS:
+        assert response.status_code in (403, 404)
+    else:
+        assert response.status_code == 404
+    assert everything() == before
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+@pytest.mark.parametrize("route", sorted(route for route, (_whose, kind) in ROWS.items() if kind != READ))
+def test_sending(world: dict[str, Any], browser: Any, route: str, actor: str) -> None:
+    whose, _kind = ROWS[route]
+    client, before = browser(actor), everything()
+    response = client.post(filled(route, world), {})
+    if actor == "anonymous":
+        assert response.status_code == 302
+        assert response["Location"].startswith("/sign-in/")
+        assert everything() == before
+    elif actor == "viewer" and route not in VIEWERS_OWN:
+        assert response.status_code == 403
+        assert everything() == before
+    elif may_see(whose, actor, route):
+        assert response.status_code in (200, 302, 422)
+    else:
+        assert response.status_code in ((403, 404) if whose == ADMINS else (404,))
+        assert everything() == before
+
+
+@pytest.mark.parametrize("route", sorted(route for route, (whose, _kind) in ROWS.items() if "{" in route))
+def test_foreign_looks_like_missing(world: dict[str, Any], browser: Any, route: str) -> None:
+    whose, kind = ROWS[route]
+    if whose in (EVERYBODY, ADMINS):
+        return
+    client = browser("other")
+    send = client.get if kind == READ else client.post
+    nowhere = {name: uuid.uuid4() for name in world}
+    foreign, missing = send(filled(route, world)), send(filled(route, nowhere))
+    assert foreign.status_code == missing.status_code == 404
+    assert foreign.content == missing.content
+
+
+@pytest.mark.parametrize("route", sorted(route for route, (_whose, kind) in ROWS.items() if kind != READ))
+def test_nothing_is_sent_without_a_csrf_token(world: dict[str, Any], admin: Any, route: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(admin, backend="django.contrib.auth.backends.ModelBackend")
+    before = everything()
+    assert client.post(filled(route, world), {}).status_code == 403
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "cursor=garbage",
+        "cursor=cD1ub3QrYStkYXRl",
+        "limit=0",
+        "limit=x",
+        "ordering=owner__password",
+        "status=happy",
+        "q=%00",
+        "q=" + "x" * 5000,
+        "q=%3Cscript%3Ealert(1)%3C/script%3E",
+        "colour=red",
+    ],
+)
+@pytest.mark.parametrize("route", sorted(route for route, row in ROWS.items() if row[1] == READ and "{" not in route))
+def test_a_strange_query_breaks_no_page(world: dict[str, Any], browser: Any, route: str, query: str) -> None:
+    response = browser("admin").get(f"{filled(route, world)}?{query}")
+    assert response.status_code in (200, 400, 404, 422)
+    assert b"<script>alert(1)" not in response.content

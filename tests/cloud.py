@@ -1,0 +1,383 @@
+"""A whole Cloudsite for end-to-end tests: web, worker, beat and watch as processes, used through HTTP alone.
+
+It has a PostgreSQL of its own, databases of its own in the session's Redis, and two of the lab's hosts: the
+first by qemu+ssh, the second by qemu+tls.
+"""
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2 as httpx
+import psycopg
+import pytest
+import redis
+
+from imagebuild.probe import ProbeKernel
+from lab.host import Host as LabHost
+from tests.servers import PrivatePostgres
+from tests.waiting import wait_for
+
+REDIS_DATABASE = 48  # and the next one: beyond those of the parallel test processes
+ROOT = Path(__file__).resolve().parent.parent
+PASSWORD = "a long password for the end-to-end tests"
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Cloud:
+    """One running installation, as its user sees it."""
+
+    def __init__(self, *, state_dir: Path, postgres: PrivatePostgres) -> None:
+        self.state_dir = state_dir
+        self.postgres = postgres
+        self.faults = state_dir / "faults"
+        self.faults.mkdir()
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.log_begins: dict[str, int] = {}
+        self.environment = {
+            **os.environ,
+            "DATABASE_URL": postgres.url,
+            "REDIS_URL": _own_redis(os.environ["REDIS_URL"]),
+            "CLOUDSITE_FAULTS": str(self.faults),
+            "CLOUDSITE_STATE_DIR": str(state_dir),
+            "CLOUDSITE_HYPERVISOR": "libvirt",
+            "CLOUDSITE_ADMIN_PASSWORD": PASSWORD,
+            "CLOUDSITE_TIME_SCALE": "1.0",
+            "CLOUDSITE_LOG_LEVEL": "DEBUG",
+        }
+        logging.getLogger("httpx2").setLevel(logging.WARNING)  # every poll would be a line
+        self.http = httpx.Client(base_url=f"{self.url}/api/v1/", timeout=30)
+        self.browser = httpx.Client(base_url=self.url, timeout=30)
+
+    # --- processes
+    def manage(self, *arguments: str) -> str:
+        """A management command; fails with its output."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self, name: str, *arguments: str, **environment: str) -> None:
+        """A process of the installation under its name, in a group of its own."""
+        log = (self.state_dir / f"{name}.log").open("ab")
+        self.log_begins[name] = log.tell()
+        self.processes[name] = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=ROOT,
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def start_web(self, **environment: str) -> None:
+        arguments = ("cloudsite.asgi:application", "--port", str(self.port), "--no-access-log")
+        self.start("web", "uvicorn", *arguments, **environment)
+        wait_for(self._answers, seconds=30, what="the web process")
+
+    def start_worker(self, name: str = "worker", *, concurrency: int = 6) -> None:
+        node = f"{name}-{secrets.token_hex(3)}@e2e"
+        self.start(name, "celery", "-A", "cloudsite", "worker", "-c", str(concurrency), "-n", node)
+
+    def start_beat(self) -> None:
+        self.start("beat", "celery", "-A", "cloudsite", "beat")
+
+    def start_watch(self) -> None:
+        self.start("watch", "workers.watch")
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Signal a process with all its children."""
+        process = self.processes[name]
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            return
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            process.wait(timeout=60)
+
+    def runs(self, name: str) -> bool:
+        """Whether a process of this name lives."""
+        return name in self.processes and self.processes[name].poll() is None
+
+    def revive(self) -> None:
+        """Have everything running that an installation has, as the supervisor would."""
+        self.postgres.start()
+        starts = {"web": self.start_web, "worker": self.start_worker, "beat": self.start_beat}
+        for name, start in {**starts, "watch": self.start_watch}.items():
+            if not self.runs(name):
+                start()
+
+    def stop(self) -> None:
+        for name in self.processes:
+            self.kill(name)
+
+    # --- what only a test may do
+    def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Look into the installation's database, or change it; the rows that come back."""
+        with psycopg.connect(self.postgres.url, autocommit=True) as connection:
+            cursor = connection.execute(query, values)  # type: ignore[arg-type]  # written in the tests
+            return cursor.fetchall() if cursor.description else []
+
+    def flush_redis(self) -> None:
+        """Lose every message and everything that was cached."""
+        url = self.environment["REDIS_URL"]
+        for number in (REDIS_DATABASE, REDIS_DATABASE + 1):
+            with redis.Redis.from_url(_redis_url(url, number)) as client:
+                client.flushdb()
+
+    def watches(self, host: str) -> bool:
+        """Whether the watch that runs now holds an event connection to a host, as its log says."""
+        text = (self.state_dir / "watch.log").read_bytes()[self.log_begins["watch"] :]
+        said = [line for line in text.splitlines() if f'"{host}"'.encode() in line and b'"watch.' in line]
+        ends = (b"watch.ended", b"watch.no_connection", b"watch.failed")
+        told = [line for line in said if b"watch.connected" in line or any(end in line for end in ends)]
+        return bool(told) and b"watch.connected" in told[-1]
+
+    def stop_worker_at(self, point: str) -> Path:
+        """Have the next worker child that comes by this point stand still there; the file is gone once it does."""
+        path = self.faults / point
+        path.write_text("stop")
+        return path
+
+    def page(self, path: str) -> httpx.Response:
+        """A page as the signed-in admin sees it."""
+        if "sessionid" not in self.browser.cookies:
+            self.browser.get("/sign-in/")
+            form = {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": self.browser.cookies["csrftoken"]}
+            answer = self.browser.post("/sign-in/", data=form, headers={"Referer": f"{self.url}/sign-in/"})
+            assert answer.status_code == 302, answer.text
+        return self.browser.get(path)
+
+    def lease_is_over(self, operation: dict[str, Any]) -> None:
+        """Let the time pass that a dead worker's claim stands, and have the sweep find it."""
+        self.sql("UPDATE operations_operation SET lease_until = now() WHERE id = %s", operation["id"])
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/healthz", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def logs(self) -> str:
+        """The ends of all logs, for a failing test."""
+        tails = [
+            f"--- {path.name}\n{path.read_text(errors='replace')[-4000:]}" for path in self.state_dir.glob("*.log")
+        ]
+        return "\n".join(tails)
+
+    # --- the API
+    def sign_in(self) -> None:
+        answer = self.http.post("token/", json={"username": "admin", "password": PASSWORD})
+        assert answer.status_code == 200, answer.text
+        self.http.headers["Authorization"] = f"Bearer {answer.json()['access']}"
+
+    def call(self, method: str, path: str, *, expect: int, **arguments: Any) -> Any:
+        """A call that must answer with this status; an expired token is renewed."""
+        answer = self.http.request(method, path, **arguments)
+        if answer.status_code == 401:
+            self.sign_in()
+            answer = self.http.request(method, path, **arguments)
+        assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text}\n{self.logs()}"
+        return answer.json() if answer.content else None
+
+    def get(self, path: str) -> Any:
+        return self.call("GET", path, expect=200)
+
+    def results(self, path: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.get(path)["results"]
+        return found
+
+    def finished(self, operation: dict[str, Any], *, seconds: float = 120) -> dict[str, Any]:
+        """The operation once it has ended."""
+
+        def ended() -> dict[str, Any] | None:
+            current: dict[str, Any] = self.get(f"operations/{operation['id']}/")
+            return current if current["status"] in ("succeeded", "failed", "cancelled") else None
+
+        try:
+            return wait_for(ended, seconds=seconds, what=f"the end of {operation['kind']}", every=0.2)
+        except AssertionError as error:
+            current = self.get("operations/" + operation["id"] + "/")
+            raise AssertionError(f"{error}\n{current}\n{self.logs()}") from error
+
+    def succeeded(self, operation: dict[str, Any], *, seconds: float = 120) -> dict[str, Any]:
+        """The operation, which must succeed."""
+        ended = self.finished(operation, seconds=seconds)
+        assert ended["status"] == "succeeded", f"{ended}\n{self.logs()}"
+        return ended
+
+    # --- virtual machines
+    def ask(self, name: str, *, image: str = "tiny", **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Ask for a small VM; the VM and the operation that creates it."""
+        numbers = {"vcpus": 1, "memory_mib": 128, "disk_gib": 1} if "size" not in more else {}
+        answer = self.call("POST", "vms/", expect=202, json={"name": name, "image": image, **numbers, **more})
+        return answer["vm"], answer["operation"]
+
+    def create(self, name: str, *, image: str = "tiny", seconds: float = 120, **more: Any) -> dict[str, Any]:
+        """A small VM once it runs."""
+        vm, operation = self.ask(name, image=image, **more)
+        self.succeeded(operation, seconds=seconds)
+        return self.vm(vm["id"])
+
+    def vm(self, vm_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(f"vms/{vm_id}/")
+        return found
+
+    def verb(self, vm: dict[str, Any], verb: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Start, stop and so on; the operation that was accepted."""
+        answer = self.call("POST", f"vms/{vm['id']}/{verb}/", expect=202, json=body or {})
+        operation: dict[str, Any] = answer["operation"]
+        return operation
+
+    def delete(self, vm: dict[str, Any]) -> None:
+        """Delete a VM and wait until it is gone."""
+        answer = self.call("DELETE", f"vms/{vm['id']}/", expect=202)
+        self.succeeded(answer["operation"])
+        self.call("GET", f"vms/{vm['id']}/", expect=404)
+
+    def delete_all(self) -> None:
+        """Delete what a test left, with protection taken off."""
+        waiting = []
+        for vm in self.results("vms/?limit=200"):
+            if vm["protected"]:
+                self.call("PATCH", f"vms/{vm['id']}/", expect=200, json={"protected": False})
+            answer = self.http.delete(f"vms/{vm['id']}/")
+            if answer.status_code == 202:
+                waiting.append(answer.json()["operation"])
+        for operation in waiting:
+            self.succeeded(operation)
+        wait_for(lambda: not self.results("vms/?limit=1"), seconds=60, what="the end of all VMs")
+
+    def wait_status(self, vm: dict[str, Any], status: str, *, seconds: float = 30) -> dict[str, Any]:
+        """The VM once it has this status."""
+
+        def seen() -> dict[str, Any] | None:
+            current = self.vm(vm["id"])
+            return current if current["status"] == status else None
+
+        return wait_for(seen, seconds=seconds, what=f"{vm['name']} to be {status}", every=0.1)
+
+
+def _redis_url(url: str, number: int) -> str:
+    """The same Redis, another database."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return f"unix://{parts.path}?db={number}"
+    return parts._replace(path=f"/{number}").geturl()
+
+
+def _own_redis(url: str) -> str:
+    """Two databases of the session's Redis that no other test uses."""
+    return _redis_url(url, REDIS_DATABASE)
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory, probe_kernel: ProbeKernel, tiny_image: Path) -> Iterator[Cloud]:
+    """An installation with a signed-in admin and the image ``tiny``."""
+    postgres = PrivatePostgres()
+    running = Cloud(state_dir=tmp_path_factory.mktemp("cloud"), postgres=postgres)
+    try:
+        _prepare(running, probe_kernel, tiny_image)
+        running.revive()
+        running.sign_in()
+        yield running
+    finally:
+        running.stop()
+        postgres.remove()
+
+
+def _prepare(running: Cloud, probe_kernel: ProbeKernel, tiny_image: Path) -> None:
+    """What the set-up of an installation does before its processes start."""
+    running.flush_redis()
+    (running.state_dir / "run").mkdir()
+    probe_dir = running.state_dir / "images" / "probe"
+    probe_dir.mkdir(parents=True)
+    shutil.copy(probe_kernel.vmlinuz, probe_dir / "vmlinuz")
+    shutil.copy(probe_kernel.initrd, probe_dir / "initrd")
+    running.manage("migrate", "--verbosity", "0")
+    running.manage("ensure_admin")
+    running.manage("ensure_certificates")
+    running.manage("ensure_installation")
+    enter_image(running, "tiny", tiny_image)
+
+
+def enter_image(cloud: Cloud, name: str, path: Path) -> None:
+    """Put an image in the catalogue, as the installation's set-up does."""
+    import hashlib
+
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    cloud.manage("ensure_image", name, "--file", str(path), "--checksum", digest)
+
+
+def add_ssh(cloud: Cloud, host: LabHost) -> dict[str, Any]:
+    """Add a lab host by qemu+ssh: our key on the host, its key confirmed. The operation that probes it."""
+    uri = f"qemu+ssh://root@{host.address}/system"
+    answer = cloud.call("POST", "hosts/", expect=202, json={"name": host.name, "uri": uri})
+    host.add_authorized_key(answer["host"]["setup"]["public_key"])
+    cloud.succeeded(answer["operation"])
+    known = cloud.get(f"hosts/{answer['host']['id']}/")
+    assert known["fingerprint"] == host.host_key_fingerprint()
+    body = {"fingerprint": known["fingerprint"]}
+    operation: dict[str, Any] = cloud.call("POST", f"hosts/{known['id']}/trust/", expect=202, json=body)["operation"]
+    return operation
+
+
+def add_tls(cloud: Cloud, host: LabHost) -> dict[str, Any]:
+    """Add a lab host by qemu+tls: our CA, its certificate and our name on it. The operation that probes it."""
+    uri = f"qemu+tls://{host.address}/system"
+    answer = cloud.call("POST", "hosts/", expect=202, json={"name": host.name, "uri": uri})
+    setup = answer["host"]["setup"]
+    host.install_tls(
+        ca_cert=setup["ca_certificate"],
+        server_cert=setup["server_certificate"],
+        server_key=setup["server_key"],
+        allowed_dn=setup["allowed_dn"],
+    )
+    operation: dict[str, Any] = answer["operation"]
+    return operation
+
+
+def probe(cloud: Cloud, record: dict[str, Any]) -> dict[str, Any]:
+    """Ask for another look at a host; the operation."""
+    operation: dict[str, Any] = cloud.call("POST", f"hosts/{record['id']}/probe/", expect=202)["operation"]
+    return operation
+
+
+def probed(cloud: Cloud, operation: dict[str, Any]) -> dict[str, Any]:
+    """The host of a probe that must end well."""
+    cloud.succeeded(operation)
+    record: dict[str, Any] = cloud.get(f"hosts/{operation['target']['id']}/")
+    return record
+
+
+@pytest.fixture(scope="session")
+def enrolled(cloud: Cloud, lab_hosts: Sequence[LabHost]) -> list[dict[str, Any]]:
+    """Two of the lab's hosts in the cloud: the first by qemu+ssh, the second by qemu+tls."""
+    probes = [add_tls(cloud, lab_hosts[1]), add_ssh(cloud, lab_hosts[0])]
+    return [probed(cloud, operation) for operation in reversed(probes)]

@@ -1,0 +1,96 @@
+"""Two wishes for one VM at the same time: the second one sees what the first one wrote."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def vm(member: Any, host: Any, image: Any) -> Any:
+    from apps.compute.models import VM
+
+    numbers = {"vcpus": 1, "memory_mib": 256, "disk_gib": 2}
+    return VM.objects.create(
+        owner=member,
+        name="web-1",
+        created_name="web-1",
+        image=image,
+        host=host,
+        phase="ready",
+        power="running",
+        **numbers,
+    )
+
+
+def someone_waits_for_a_lock() -> bool:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
+
+
+def crossed(first: Callable[[], Any], second: Callable[[], Any]) -> Any:
+    """Do ``first`` in a transaction that commits while ``second`` already waits; the error or result of ``second``."""
+    from django.db import connections, transaction
+
+    written = threading.Event()
+
+    def other() -> Any:
+        try:
+            assert written.wait(30)
+            return second()
+        except Exception as error:
+            return error
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(other)
+        with transaction.atomic():
+            first()
+            written.set()
+            wait_for(someone_waits_for_a_lock, seconds=30, what="the second one to wait for the row")
+        return waiting.result(30)
+
+
+def test_a_vm_protected_in_the_last_moment_is_not_deleted(member: Any, vm: Any) -> None:
+    from apps.compute.services import vm_delete, vm_update
+    from apps.operations.models import Operation
+
+    found = crossed(
+        lambda: vm_update(actor=member, vm_id=vm.pk, protected=True),
+        lambda: vm_delete(actor=member, vm_id=vm.pk),
+    )
+    assert getattr(found, "code", found) == "vm.protected"
+    assert not Operation.objects.exists()
+
+
+def test_a_vm_that_is_being_deleted_is_not_started(member: Any, vm: Any) -> None:
+    from apps.compute.services import vm_delete, vm_start
+
+    found = crossed(
+        lambda: vm_delete(actor=member, vm_id=vm.pk),
+        lambda: vm_start(actor=member, vm_id=vm.pk),
+    )
+    assert getattr(found, "code", found) == "vm.not_ready"
+    vm.refresh_from_db()
+    assert (vm.phase, vm.desired_power) == ("deleting", "off")
+
+
+def test_a_vm_that_is_gone_in_the_last_moment_is_not_found(member: Any, vm: Any) -> None:
+    from apps.compute.models import VM
+    from apps.compute.services import vm_rename
+
+    found = crossed(
+        lambda: VM.objects.filter(pk=vm.pk).delete(),
+        lambda: vm_rename(actor=member, vm_id=vm.pk, name="shop"),
+    )
+    assert getattr(found, "code", found) == "vm.not_found"

@@ -1,0 +1,58 @@
+"""Reaching into guests and at their hosts' virsh, as somebody beside Cloudsite would."""
+
+from typing import Any
+
+from lab.host import Host as LabHost
+from tests.cloud import Cloud
+from tests.waiting import wait_for
+
+SEEN_SECONDS = 10
+_CONSOLE = """
+import os, select, sys, time
+def expect(tty, prompt):
+    output, end = b"", time.monotonic() + 30
+    while prompt not in output:
+        ready, _, _ = select.select([tty], [], [], max(0, end - time.monotonic()))
+        if not ready:
+            sys.exit(f"no {prompt} in {output}")
+        output += os.read(tty, 4096)
+tty = os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY)
+os.write(tty, b"\\n")
+expect(tty, b"login:")
+os.write(tty, b"root\\n")
+expect(tty, b"# ")
+os.write(tty, sys.argv[2].encode() + b"\\n")
+"""
+
+
+def get(host: LabHost, url: str, *, timeout: int = 3) -> str:
+    """What a web server answers, asked from a host; nothing if it does not."""
+    code = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=float(sys.argv[2])).read().decode())"
+    argv = ("/usr/bin/python3", "-c", code, url, str(timeout))
+    return host.run(*argv, check=False, timeout=timeout + 10).stdout.strip()
+
+
+def reserved(vm: dict[str, Any]) -> str:
+    """The address that we reserved for a VM."""
+    return next(str(item["ip"]) for item in vm["addresses"] if item["source"] == "reserved")
+
+
+def wait_booted(host: LabHost, vm: dict[str, Any]) -> str:
+    """What the guest's own web server says, once it has booted: host name and boot id."""
+    return wait_for(lambda: get(host, f"http://{reserved(vm)}/"), seconds=90, what="the guest's web server", every=0.2)
+
+
+def type_into(host: LabHost, vm: dict[str, Any], command: str) -> None:
+    """Sign in on the serial console and type a command."""
+    tty = host.virsh("ttyconsole", vm["id"])
+    host.run("/usr/bin/python3", "-c", _CONSOLE, tty, command, timeout=60)
+
+
+def event_kinds(cloud: Cloud, vm: dict[str, Any]) -> list[str]:
+    """The kinds of all events about a VM, oldest first."""
+    return [str(event["kind"]) for event in reversed(cloud.results(f"events/?target={vm['id']}&limit=200"))]
+
+
+def wish(cloud: Cloud, vm: dict[str, Any]) -> str:
+    """Whether the VM is meant to run: ``on`` or ``off``."""
+    return str(cloud.vm(vm["id"])["desired_power"])

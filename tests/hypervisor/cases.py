@@ -1,0 +1,118 @@
+"""One spec of every kind, and the XML it becomes. `python -m tests.hypervisor.cases` writes the golden
+files.
+"""
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from hypervisor import domain_xml, network_xml, storage_xml
+from hypervisor.specs import (
+    Backing,
+    CpuSpec,
+    DhcpReservation,
+    DirectBoot,
+    DiskSpec,
+    DomainMetadata,
+    DomainSpec,
+    NetworkSpec,
+    NicSpec,
+    PoolSpec,
+    VolumeSpec,
+    default_cpu,
+    every_reservation,
+)
+
+GOLDEN: Final = Path(__file__).parent / "golden"
+UUID_1: Final = UUID("11111111-2222-4333-8444-555555555555")
+POOL: Final = PoolSpec(name="cs-1a2b3c4d", path="/var/lib/libvirt/images/cs-1a2b3c4d")
+BASE: Final = Backing(volume="img-1.qcow2", format="qcow2")
+OVERLAY: Final = VolumeSpec(pool=POOL.name, name="vm-1.qcow2", capacity_bytes=10 * 2**30, format="qcow2", backing=BASE)
+NETWORK: Final = NetworkSpec(
+    name="cs-1a2b3c4d",
+    uuid=UUID_1,
+    bridge="cs1a2b3c4d",
+    cidr=IPv4Network("10.66.0.0/24"),
+    gateway=IPv4Address("10.66.0.1"),
+    dhcp_start=IPv4Address("10.66.0.2"),
+    dhcp_end=IPv4Address("10.66.0.254"),
+    installation="1a2b3c4d",
+    reservations=every_reservation(UUID_1, IPv4Address("10.66.0.10"), IPv4Address("10.66.0.12")),
+    mtu=1450,
+)
+DOMAIN: Final = DomainSpec(
+    uuid=UUID_1,
+    name="cs-1a2b3c4d-1111",
+    title="web-1",
+    vcpus=1,
+    memory_mib=512,
+    metadata=DomainMetadata(installation="1a2b3c4d", fence=3, owner="ann", project="shop"),
+    accelerator="kvm",
+    cpu=default_cpu("kvm"),
+    disks=(
+        DiskSpec(pool=POOL.name, volume="vm-1.qcow2", format="qcow2", target="vda", serial="root", backing=BASE),
+        DiskSpec(pool=POOL.name, volume="seed-1.iso", format="iso", target="sda", device="cdrom", bus="sata"),
+    ),
+    nics=(NicSpec(mac="52:55:55:0a:00:0a", network=NETWORK.name, filter="clean-traffic"),),
+)
+PROBE: Final = DomainSpec(
+    uuid=UUID_1,
+    name="cs-probe-1111",
+    title="",
+    vcpus=2,
+    max_vcpus=4,
+    memory_mib=256,
+    max_memory_mib=1024,
+    metadata=DomainMetadata(installation="1a2b3c4d"),
+    accelerator="tcg",
+    cpu=default_cpu("tcg"),
+    direct_boot=DirectBoot(pool=POOL.name, kernel="vmlinuz.raw", initrd="initrd.raw", command_line="console=ttyS0"),
+)
+UEFI: Final = DomainSpec(
+    uuid=UUID_1,
+    name="cs-1a2b3c4d-1111",
+    title="<b>&amp; ]]> \u202e\x00\ud800 \n two lines",
+    vcpus=1,
+    memory_mib=512,
+    metadata=DomainMetadata(installation="1a2b3c4d", owner='"><x/>'),
+    accelerator="kvm",
+    cpu=CpuSpec(mode="custom", model="Haswell-noTSX", features=("rdrand", "aes")),
+    firmware="uefi",
+    boot_order=("cdrom", "hd", "network"),
+    disks=(DiskSpec(pool=POOL.name, volume="vm-1.raw", format="raw", target="sda", bus="scsi"),),
+)
+
+
+def path_of(_pool: str, volume: str) -> str:
+    return storage_xml.volume_path(POOL.path, volume)
+
+
+CASES: Final[dict[str, Callable[[], str]]] = {
+    "pool": lambda: storage_xml.build_pool(POOL),
+    "volume": lambda: storage_xml.build_volume(
+        VolumeSpec(pool=POOL.name, name="img-1.qcow2", capacity_bytes=2**31, format="qcow2"),
+        pool_path=POOL.path,
+    ),
+    "volume-overlay": lambda: storage_xml.build_volume(OVERLAY, pool_path=POOL.path),
+    "network": lambda: network_xml.build_network(NETWORK),
+    "reservation": lambda: network_xml.build_reservation(
+        DhcpReservation(mac="52:54:00:00:00:01", ip=IPv4Address("10.66.0.40")), lease_minutes=5
+    ),
+    "boot-marker": lambda: network_xml.build_boot_marker("cloudsite-boot", UUID_1),
+    "domain": lambda: domain_xml.build(DOMAIN, path_of),
+    "domain-direct-boot": lambda: domain_xml.build(PROBE, path_of),
+    "domain-uefi": lambda: domain_xml.build(UEFI, path_of),
+    "metadata": lambda: domain_xml.build_metadata(DOMAIN.metadata),
+}
+
+
+def main() -> None:
+    GOLDEN.mkdir(exist_ok=True)
+    for name, build in CASES.items():
+        (GOLDEN / f"{name}.xml").write_text(build() + "\n")
+
+
+if __name__ == "__main__":
+    main()

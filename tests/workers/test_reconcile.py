@@ -1,0 +1,240 @@
+"""Reading a host: drift becomes rows and events, a reboot becomes operations, and nothing is fixed in silence."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db.models.functions import Now
+
+from apps.compute.models import VM
+from apps.events.models import Event
+from apps.hosts.models import Allocation, Host
+from apps.operations.models import Operation
+from hypervisor.fake import Fault
+from workers import reconcile
+from workers.observations import now, vm_observed
+from workers.reconcile import hosts_due, reconcile_host
+
+
+def kinds() -> list[str]:
+    return list(Event.objects.order_by("pk").values_list("kind", flat=True))
+
+
+def read(workshop: Any) -> bool:
+    return reconcile_host(workshop.host.pk)
+
+
+class TestDrift:
+    def test_nothing_changed_is_no_event_and_few_queries(
+        self, workshop: Any, django_assert_max_num_queries: Any
+    ) -> None:
+        for number in range(5):
+            workshop.running(f"vm-{number}")
+        assert read(workshop)
+        before = kinds()
+        with django_assert_max_num_queries(30):
+            assert read(workshop)
+        assert kinds() == before
+
+    @pytest.mark.parametrize(
+        ("reason", "wish"), [("shutdown", "off"), ("destroyed", "off"), ("crashed", "on")], ids=str
+    )
+    def test_a_guest_that_stopped(self, workshop: Any, reason: str, wish: str) -> None:
+        vm = workshop.running()
+        workshop.fake.stop_domain(vm.pk, reason=reason)
+        read(workshop)
+        vm.refresh_from_db()
+        assert (vm.power, vm.desired_power) == ("shutoff", wish)
+        assert kinds()[-1] == "vm.stopped"
+        assert not Operation.objects.filter(status="queued").exists()
+
+    def test_one_that_was_started_by_hand(self, workshop: Any) -> None:
+        vm = workshop.running()
+        workshop.carry_out(workshop.ask("power_off", vm))
+        workshop.fake.start_domain(vm.pk)
+        read(workshop)
+        vm.refresh_from_db()
+        assert (vm.power, vm.desired_power, kinds()[-1]) == ("running", "on", "vm.started")
+
+    def test_one_that_was_undefined_and_found_again(self, workshop: Any) -> None:
+        vm = workshop.running()
+        workshop.fake.remove_domain(vm.pk)
+        read(workshop)
+        vm.refresh_from_db()
+        assert (vm.missing, vm.phase, kinds()[-1]) == (True, "ready", "vm.missing")
+        workshop.carry_out(workshop.ask("start", vm))
+        read(workshop)
+        vm.refresh_from_db()
+        assert not vm.missing
+
+    def test_a_change_that_our_operation_makes_is_no_drift(self, workshop: Any) -> None:
+        vm = workshop.running()
+        workshop.ask("shutdown", vm)
+        workshop.fake.stop_domain(vm.pk, reason="shutdown")
+        before = Event.objects.filter(kind="vm.stopped").count()
+        read(workshop)
+        vm.refresh_from_db()
+        assert vm.power == "shutoff"
+        assert Event.objects.filter(kind="vm.stopped").count() == before
+
+    def test_an_older_look_never_overwrites_a_newer_one(self, workshop: Any) -> None:
+        vm = workshop.running()
+        old = now()
+        stale = workshop.hypervisor.domain(vm.pk)
+        workshop.carry_out(workshop.ask("power_off", vm))
+        VM.objects.filter(pk=vm.pk).update(observed_at=now())
+        assert vm_observed(vm_id=vm.pk, seen=stale, read_at=old) is False
+        vm.refresh_from_db()
+        assert (vm.power, vm.desired_power) == ("shutoff", "off")
+
+    def test_what_is_still_being_created_is_left_to_its_operation(self, workshop: Any) -> None:
+        vm, _operation = workshop.create()
+        VM.objects.filter(pk=vm.pk).update(host=workshop.host)
+        read(workshop)
+        vm.refresh_from_db()
+        assert (vm.phase, vm.missing, vm.power) == ("creating", False, "unknown")
+
+    def test_addresses_come_from_the_leases(self, workshop: Any) -> None:
+        vm = workshop.running()
+        read(workshop)
+        vm.refresh_from_db()
+        assert vm.observed_addresses == [{"ip": vm.nics.get().ip, "source": "lease"}]
+
+
+class TestForeign:
+    def test_is_shown_counted_and_never_touched(self, workshop: Any) -> None:
+        guest = workshop.fake.add_foreign_domain("theirs", vcpus=2, memory_mib=2048)
+        read(workshop)
+        allocation = Allocation.objects.get()
+        assert (allocation.consumer_id, allocation.kind, allocation.memory_mib) == (guest, "foreign", 2048)
+        workshop.host.refresh_from_db()
+        assert (workshop.host.vcpus_claimed, workshop.host.memory_claimed_mib) == (2, 2048)
+        workshop.fake.stop_domain(guest)
+        read(workshop)
+        workshop.host.refresh_from_db()
+        assert workshop.host.memory_claimed_mib == 0
+        workshop.fake.remove_domain(guest)
+        read(workshop)
+        assert not Allocation.objects.exists()
+
+    def test_one_of_ours_without_a_row_is_kept(self, workshop: Any) -> None:
+        """As after a database was restored from a backup."""
+        from workers.compute import vm_forget
+
+        vm = workshop.running()
+        vm_forget(vm)
+        read(workshop)
+        assert [domain.uuid for domain in workshop.hypervisor.domains()] == [vm.pk]
+        assert Allocation.objects.get().kind == "foreign"
+
+
+class TestReboot:
+    def test_starts_what_should_run_by_operations_in_order(self, workshop: Any) -> None:
+        wanted = [workshop.running(f"vm-{number}") for number in range(3)]
+        off, manual = workshop.running("off"), workshop.running("manual")
+        workshop.carry_out(workshop.ask("power_off", off))
+        VM.objects.filter(pk=manual.pk).update(start_on_boot=False)
+        workshop.fake.reboot()
+        read(workshop)
+        starts = Operation.objects.filter(kind="vm.start", status="queued").order_by("created_at")
+        assert [operation.target_id for operation in starts] == [vm.pk for vm in wanted]
+        assert kinds().count("host.rebooted") == 1
+        for operation in starts:
+            workshop.carry_out(operation)
+        read(workshop)
+        assert kinds().count("host.rebooted") == 1
+        assert all(workshop.power(vm) == "running" for vm in wanted)
+        assert workshop.power(off) == workshop.power(manual) == "shutoff"
+
+    def test_a_worker_that_dies_meanwhile_leaves_it_to_be_noticed_again(
+        self, workshop: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        workshop.running()
+        workshop.fake.reboot()
+
+        def die(_host: Host) -> None:
+            raise SystemExit
+
+        with monkeypatch.context() as patch:
+            patch.setattr(reconcile, "_start_after_boot", die)
+            with pytest.raises(SystemExit):
+                read(workshop)
+        assert "host.rebooted" not in kinds()
+        read(workshop)
+        assert Operation.objects.filter(kind="vm.start", status="queued").count() == 1
+
+    def test_a_probe_in_between_does_not_hide_it(self, workshop: Any) -> None:
+        from workers.engine import Run
+        from workers.hosts import _prepare
+
+        workshop.running()
+        workshop.fake.reboot()
+        from apps.hosts.services import host_probe
+        from apps.operations.claims import operation_claim
+
+        _host, operation = host_probe(actor=workshop.admin, host_id=workshop.host.pk)
+        claim = operation_claim(operation.pk)
+        assert claim is not None
+        _prepare(Run(claim), Host.objects.get(pk=workshop.host.pk))
+        read(workshop)
+        assert Operation.objects.filter(kind="vm.start", status="queued").count() == 1
+
+
+class TestHost:
+    def test_away_and_back(self, workshop: Any) -> None:
+        workshop.fake.unplug()
+        assert read(workshop) is False
+        workshop.host.refresh_from_db()
+        assert (workshop.host.status, kinds()[-1]) == ("unreachable", "host.unreachable")
+        workshop.fake.plug()
+        assert read(workshop)
+        workshop.host.refresh_from_db()
+        assert (workshop.host.status, kinds()[-1]) == ("up", "host.up")
+
+    def test_what_waited_for_it_is_due_at_once_when_it_is_back(self, workshop: Any) -> None:
+        vm = workshop.running()
+        workshop.fake.unplug()
+        read(workshop)
+        operation = workshop.claim_once(workshop.ask("power_off", vm))
+        assert operation.run_after > now()
+        workshop.fake.plug()
+        read(workshop)
+        operation.refresh_from_db()
+        assert operation.run_after <= now()
+
+    def test_one_that_is_busy_is_not_lost(self, workshop: Any) -> None:
+        from hypervisor.errors import HostBusy
+
+        class Busy:
+            def domains(self) -> None:
+                raise HostBusy("too many calls")
+
+        import workers.reconcile as module
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "connect", lambda _host: Busy())
+            assert read(workshop) is False
+        workshop.host.refresh_from_db()
+        assert workshop.host.status == "up"
+
+    def test_is_read_by_one_worker_at_a_time_and_again_when_that_one_died(self, workshop: Any) -> None:
+        Host.objects.update(reconcile_until=Now() + timedelta(seconds=60))
+        assert read(workshop) is False
+        assert hosts_due() == []
+        Host.objects.update(reconcile_until=Now() - timedelta(seconds=1))
+        assert hosts_due() == [workshop.host.pk]
+        assert read(workshop)
+
+    def test_a_failed_read_frees_the_lease(self, workshop: Any) -> None:
+        workshop.fake.inject(Fault(action="unreachable", method="domains"))
+        assert read(workshop) is False
+        assert hosts_due() == [workshop.host.pk]
+
+    @pytest.mark.parametrize("status", ["pending_trust", "key_changed"])
+    def test_one_that_is_not_trusted_is_not_read(self, workshop: Any, status: str) -> None:
+        Host.objects.update(status=status)
+        assert hosts_due() == []
+
+    def test_one_that_is_gone(self, db: None) -> None:
+        assert reconcile_host(uuid.uuid4()) is False
