@@ -181,7 +181,7 @@ SPECTACULAR_SETTINGS = {
         "AcceleratorEnum": "apps.hosts.models.Accelerator",
         "HostStatusEnum": "apps.hosts.models.HostStatus",
         "OperationStatusEnum": "apps.operations.models.Status",
-        "VMStatusEnum": "apps.compute.selectors.STATUSES",
+        "VMStatusEnum": "apps.compute.selectors.vm.STATUSES",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

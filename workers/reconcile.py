@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from apps.compute.models import VM, DesiredPower, Nic, Phase, Power
-from apps.compute.services import vm_start_after_boot
+from apps.compute.services.vm import vm_start_after_boot
 from apps.events.services import event_record
 from apps.hosts.capacity import Foreign, foreign_record
 from apps.hosts.models import AllocationKind, Host, HostStatus

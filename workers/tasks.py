@@ -10,7 +10,8 @@ from celery import shared_task
 
 from apps.envelope.services import keys_forget
 from cloudsite.celery import app
-from workers import compute, hosts, storage
+from workers import hosts, storage
+from workers.compute import power, vm
 from workers.engine import Handler, execute
 from workers.heartbeat import beat
 from workers.observations import host_lost
@@ -24,13 +25,13 @@ HANDLERS = {
     "host.identify": Handler(run=hosts.host_identify, failed=hosts.host_probe_failed),
     "host.probe": Handler(run=hosts.host_probe, failed=hosts.host_probe_failed),
     "image.send": Handler(run=storage.image_send),
-    "vm.create": Handler(run=compute.vm_create, failed=compute.vm_create_failed),
-    "vm.start": Handler(run=compute.vm_start),
-    "vm.shutdown": Handler(run=compute.vm_shutdown, failed=compute.vm_shutdown_failed),
-    "vm.power-off": Handler(run=compute.vm_power_off),
-    "vm.reboot": Handler(run=compute.vm_reboot),
-    "vm.reset": Handler(run=compute.vm_reset),
-    "vm.delete": Handler(run=compute.vm_delete, failed=compute.vm_delete_failed),
+    "vm.create": Handler(run=vm.vm_create, failed=vm.vm_create_failed),
+    "vm.start": Handler(run=power.vm_start),
+    "vm.shutdown": Handler(run=power.vm_shutdown, failed=power.vm_shutdown_failed),
+    "vm.power-off": Handler(run=power.vm_power_off),
+    "vm.reboot": Handler(run=power.vm_reboot),
+    "vm.reset": Handler(run=power.vm_reset),
+    "vm.delete": Handler(run=vm.vm_delete, failed=vm.vm_delete_failed),
 }
 
 

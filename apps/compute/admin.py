@@ -5,8 +5,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.accounts.permissions import actor_of
-from apps.compute import services
 from apps.compute.models import VM, Nic, Size
+from apps.compute.services import vm as services
 from apps.envelope.admin import ReadOnlyAdmin
 from apps.operations.admin import each
 

@@ -2,7 +2,8 @@
 
 from django.urls import URLPattern, path
 
-from apps.compute import api, views
+from apps.compute.api import vm as api
+from apps.compute.views import vm as views
 
 urlpatterns: list[URLPattern] = [
     path("vms/", views.vm_list, name="vm-list"),

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from apps.accounts.models import SSHKey, User
 from apps.accounts.selectors import ssh_keys_for
 from apps.compute.models import VM
-from apps.compute.selectors import vms_by_status, vms_for
+from apps.compute.selectors.vm import vms_by_status, vms_for
 from apps.events.models import Event
 from apps.events.selectors import events_for
 from apps.hosts.models import Host, HostStatus

@@ -101,7 +101,7 @@ def test_without_postgresql_the_api_says_503(
 ) -> None:
     import django.db
 
-    from apps.compute import api
+    from apps.compute.api import vm as api
     from tests.api.answers import problem_of
 
     def refuse(**_more: Any) -> None:
@@ -115,7 +115,7 @@ def test_without_postgresql_the_api_says_503(
 
 
 def test_an_error_nobody_expected_shows_nothing(api_for: Any, member: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from apps.compute import api
+    from apps.compute.api import vm as api
     from tests.api.answers import problem_of
 
     def refuse(**_more: Any) -> None:

@@ -202,7 +202,7 @@ def test_50_at_once_without_a_key_make_one_vm_of_a_name(api_for: Any, member: An
 def test_the_first_one_is_still_running(
     api_for: Any, member: Any, new_vm: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from apps.compute import services
+    from apps.compute.services import vm as services
 
     entered, leave = threading.Event(), threading.Event()
     create = services.vm_create

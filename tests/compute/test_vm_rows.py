@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from rest_framework.utils.encoders import JSONEncoder
 
-from apps.compute.api import VMSerializer
+from apps.compute.api.vm import VMSerializer
 from apps.compute.models import VM, Nic, Phase, Power, Size
-from apps.compute.selectors import vm_for
+from apps.compute.selectors.vm import vm_for
 from apps.network.models import Network
 
 

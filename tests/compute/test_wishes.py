@@ -62,7 +62,7 @@ def crossed(first: Callable[[], Any], second: Callable[[], Any]) -> Any:
 
 
 def test_a_vm_protected_in_the_last_moment_is_not_deleted(member: Any, vm: Any) -> None:
-    from apps.compute.services import vm_delete, vm_update
+    from apps.compute.services.vm import vm_delete, vm_update
     from apps.operations.models import Operation
 
     found = crossed(
@@ -74,7 +74,7 @@ def test_a_vm_protected_in_the_last_moment_is_not_deleted(member: Any, vm: Any) 
 
 
 def test_a_vm_that_is_being_deleted_is_not_started(member: Any, vm: Any) -> None:
-    from apps.compute.services import vm_delete, vm_start
+    from apps.compute.services.vm import vm_delete, vm_start
 
     found = crossed(
         lambda: vm_delete(actor=member, vm_id=vm.pk),
@@ -87,7 +87,7 @@ def test_a_vm_that_is_being_deleted_is_not_started(member: Any, vm: Any) -> None
 
 def test_a_vm_that_is_gone_in_the_last_moment_is_not_found(member: Any, vm: Any) -> None:
     from apps.compute.models import VM
-    from apps.compute.services import vm_rename
+    from apps.compute.services.vm import vm_rename
 
     found = crossed(
         lambda: VM.objects.filter(pk=vm.pk).delete(),

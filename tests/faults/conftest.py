@@ -29,7 +29,7 @@ class Cloud:
         """A VM and the operation that creates it, as a request would write them."""
         from django.db import transaction
 
-        from apps.compute.services import vm_create
+        from apps.compute.services.vm import vm_create
 
         wish = {"vcpus": 1, "memory_mib": 128, "disk_gib": 1} | more
         with transaction.atomic():
@@ -37,7 +37,7 @@ class Cloud:
         return change.vm, change.operation
 
     def delete(self, vm: Any) -> Any:
-        from apps.compute.services import vm_delete
+        from apps.compute.services.vm import vm_delete
 
         return vm_delete(actor=self.admin, vm_id=vm.pk).operation
 
@@ -107,7 +107,7 @@ class Cloud:
         from apps.network.models import Address
         from apps.placement.models import Placement
         from apps.storage.models import Volume
-        from workers.compute import root_volume_id
+        from workers.compute.domain import root_volume_id
         from workers.hosts import names
 
         row = VM.objects.filter(pk=vm.pk).values("phase", "power", "desired_power", "missing", "reason").first()

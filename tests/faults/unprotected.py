@@ -18,13 +18,13 @@ django.setup()
 
 def derived_names() -> None:
     """Each process makes up its own name for a VM's disk."""
-    from workers import compute
+    from workers.compute import domain, vm
 
     @cache
     def made_up(_process: int, _vm_id: uuid.UUID) -> uuid.UUID:
         return uuid.uuid4()
 
-    compute.root_volume_id = lambda vm: made_up(os.getpid(), vm.pk)
+    domain.root_volume_id = vm.root_volume_id = lambda machine: made_up(os.getpid(), machine.pk)
 
 
 def sweep() -> None:

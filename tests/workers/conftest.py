@@ -16,7 +16,7 @@ class Workshop:
 
     # --- the wish
     def create(self, name: str = "web-1", **more: Any) -> tuple[Any, Any]:
-        from apps.compute.services import vm_create
+        from apps.compute.services.vm import vm_create
 
         wish = {"vcpus": 1, "memory_mib": 128, "disk_gib": 1} | more
         change = vm_create(actor=self.admin, name=name, image=self.image.name, **wish)
@@ -31,7 +31,7 @@ class Workshop:
 
     def ask(self, verb: str, vm: Any, **more: Any) -> Any:
         """The operation of one verb: ``ask("power_off", vm)``."""
-        from apps.compute import services
+        from apps.compute.services import vm as services
 
         return getattr(services, f"vm_{verb}")(actor=self.admin, vm_id=vm.pk, **more).operation
 

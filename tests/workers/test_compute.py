@@ -11,8 +11,9 @@ from apps.network.models import Address
 from apps.operations.claims import operation_claim
 from apps.operations.models import Operation
 from hypervisor.fake import Fault
-from workers import compute, engine
-from workers.compute import domain_spec, root_volume_id, seed_name
+from workers import engine
+from workers.compute import domain
+from workers.compute.domain import domain_spec, root_volume_id, seed_name
 from workers.observations import now
 
 
@@ -47,7 +48,7 @@ class TestDomainSpec:
         assert [nic.mac for nic in spec.nics] == [Address.objects.get(consumer_id=vm.pk).mac]
 
     def test_a_rename_changes_the_title_alone(self, workshop: Any) -> None:
-        from apps.compute.services import vm_rename
+        from apps.compute.services.vm import vm_rename
 
         vm = workshop.running()
         before = domain_spec(vm, workshop.host, vm.nics.get())
@@ -331,5 +332,5 @@ def test_leftovers_are_removed_one_by_one(workshop: Any) -> None:
     vm = workshop.running()
     workshop.fake.inject(Fault(action="reject", method="remove_volume", moment="before", times=1))
     with pytest.raises(Exception, match="injected"):
-        compute._remove_leftovers(vm, workshop.hypervisor)
+        domain.remove_leftovers(vm, workshop.hypervisor)
     assert seed_name(vm) not in workshop.volumes()

@@ -120,7 +120,7 @@ class TestForeign:
 
     def test_one_of_ours_without_a_row_is_kept(self, workshop: Any) -> None:
         """As after a database was restored from a backup."""
-        from workers.compute import vm_forget
+        from workers.compute.vm import vm_forget
 
         vm = workshop.running()
         vm_forget(vm)

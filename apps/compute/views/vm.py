@@ -11,11 +11,11 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
 from apps.accounts.services import ssh_key_create
-from apps.compute import services
 from apps.compute.connection import Way, ways_to
-from apps.compute.forms import VMCreateForm, VMFilter, VMUpdateForm
+from apps.compute.forms.vm import VMCreateForm, VMFilter, VMUpdateForm
 from apps.compute.models import VM
-from apps.compute.selectors import vm_addresses, vm_for, vm_placement, vms_listed
+from apps.compute.selectors.vm import vm_addresses, vm_for, vm_placement, vms_listed
+from apps.compute.services import vm as services
 from apps.errors import AppError
 from apps.events.selectors import events_on
 from apps.operations.models import ACTIVE, Operation

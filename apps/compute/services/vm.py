@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from apps.accounts.models import User
 from apps.accounts.selectors import ssh_keys_wanted
 from apps.compute.models import VM, DesiredPower, Phase, Power, Size
-from apps.compute.selectors import vm_for
+from apps.compute.selectors.vm import vm_for
 from apps.compute.user_data import user_data_check
 from apps.envelope.mutation import Plan
 from apps.errors import Conflict, refused

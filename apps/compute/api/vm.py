@@ -12,10 +12,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.permissions import actor_of
-from apps.compute import services
 from apps.compute.models import VM, Size
-from apps.compute.selectors import ROW, STATUSES, sizes, vm_addresses, vm_row, vm_rows, vms_for
-from apps.compute.services import VMChange
+from apps.compute.selectors.vm import ROW, STATUSES, sizes, vm_addresses, vm_row, vm_rows, vms_for
+from apps.compute.services import vm as services
+from apps.compute.services.vm import VMChange
 from apps.envelope.filters import DocumentedFilters
 from apps.envelope.mutation import Answer, Plan, mutation
 from apps.envelope.parameters import MUTATION

@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from apps.accounts.models import SSHKey, User
 from apps.accounts.selectors import ssh_keys_for
 from apps.compute.models import VM
-from apps.compute.selectors import STATUS, STATUSES, sizes
+from apps.compute.selectors.vm import STATUS, STATUSES, sizes
 from apps.hosts.selectors import hosts_for
 from apps.storage.selectors import images_for
 

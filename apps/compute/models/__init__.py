@@ -1,0 +1,5 @@
+"""The tables of virtual machines, one file for each noun."""
+
+from apps.compute.models.vm import VM, DesiredPower, Nic, Phase, Power, Size
+
+__all__ = ["VM", "DesiredPower", "Nic", "Phase", "Power", "Size"]

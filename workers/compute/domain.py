@@ -1,0 +1,147 @@
+"""What a VM consists of on its host: image, disks, seed, address, definition. Names derive from ids, so a
+re-run finds its own leftovers."""
+
+import io
+import uuid
+from functools import partial
+
+from apps.compute.models import VM, Nic
+from apps.errors import Unavailable
+from apps.hosts.models import Host
+from apps.hosts.selectors import installation_id
+from apps.network.selectors import network_on
+from apps.network.services import address_reserve
+from apps.storage.services import image_copy_ensure, volume_record
+from hypervisor.errors import HypervisorError
+from hypervisor.interface import Hypervisor
+from hypervisor.seed import build_seed
+from hypervisor.specs import Backing, DiskSpec, DomainMetadata, DomainSpec, NicSpec, VolumeSpec, default_cpu, mac_for
+from workers.cloud_init import meta_data, vendor_data
+from workers.engine import Postpone, Run
+from workers.hosts import names
+from workers.storage import copy_gone, image_is_there, image_send_failed
+
+GIB = 2**30
+POLL_SECONDS = 1.0
+MOST_SENDINGS = 3
+
+
+def root_volume_id(vm: VM) -> uuid.UUID:
+    """The id of a VM's root disk derives from the VM's, so that a re-run makes no second one."""
+    return uuid.uuid5(vm.pk, "root")
+
+
+def seed_name(vm: VM) -> str:
+    """File name of the NoCloud seed in the pool."""
+    return f"seed-{vm.pk}.iso"
+
+
+def ensure_image(run: Run, vm: VM, host: Host, hypervisor: Hypervisor) -> None:
+    """Wait in the queue until the host has the image; whoever needs it first has it sent.
+
+    The sending has a deadline of its own, so waiting for it does not use up ours.
+    """
+    assert vm.image is not None  # noqa: S101  # an image cannot be deleted while a VM names it
+    copy, sending = image_copy_ensure(image=vm.image, host=host, actor=None)
+    if sending is None and not image_is_there(hypervisor, vm.image, copy):
+        copy_gone(copy.pk)
+        copy, sending = image_copy_ensure(image=vm.image, host=host, actor=None)
+    if sending is None:
+        return
+    sendings: list[str] = run.operation.state.get("sendings", [])
+    if (failed := image_send_failed(sendings)) is not None:
+        raise Unavailable("image.not_sent", f"The image could not be sent to {host.name}: {failed.error_message}")
+    if str(sending.pk) not in sendings:
+        if len(sendings) == MOST_SENDINGS:
+            raise Unavailable("image.not_kept", f"{host.name} does not keep the image that it was sent.")
+        run.remember(sendings=[*sendings, str(sending.pk)])
+    raise Postpone(f"Waiting for the image on {host.name}", seconds=POLL_SECONDS, renew=True)
+
+
+def ensure_disks(run: Run, vm: VM, host: Host, hypervisor: Hypervisor) -> None:
+    assert vm.image is not None  # noqa: S101
+    with run.write():
+        volume = volume_record(volume_id=root_volume_id(vm), host=host, image=vm.image, size_gib=vm.disk_gib)
+        VM.objects.filter(pk=vm.pk).update(root_volume=volume)
+        vm.root_volume = volume
+    base = f"img-{vm.image_id}.{vm.image.format}"
+    spec = VolumeSpec(
+        pool=names(),
+        name=volume.volume_name,
+        capacity_bytes=vm.disk_gib * GIB,
+        format="qcow2",
+        backing=Backing(volume=base, format="raw" if vm.image.format == "raw" else "qcow2"),
+    )
+    hypervisor.ensure_volume(spec)
+    if vm.image.cloud_init:
+        ensure_seed(vm, hypervisor)
+
+
+def ensure_seed(vm: VM, hypervisor: Hypervisor) -> None:
+    content = build_seed(meta_data=meta_data(vm), user_data=vm.user_data.encode(), vendor_data=vendor_data(vm))
+    spec = VolumeSpec(pool=names(), name=seed_name(vm), capacity_bytes=len(content), format="iso")
+    hypervisor.ensure_volume(spec)
+    hypervisor.upload(pool=names(), name=seed_name(vm), source=io.BytesIO(content), offset=0, length=len(content))
+
+
+def ensure_address(run: Run, vm: VM, host: Host) -> Nic:
+    """Reserve an address in our records. The host knows every address of the network from the start."""
+    network = network_on(host=host)
+    if network is None:
+        raise Unavailable("network.not_ready", f"{host.name} has no network yet. Probe the host.")
+    with run.write():
+        address = address_reserve(
+            network=network, consumer_id=vm.pk, hostname=vm.created_name, mac_of=partial(mac_for, network.pk)
+        )
+        nic, _created = Nic.objects.get_or_create(
+            vm=vm, network=network, defaults={"mac": address.mac, "ip": address.ip}
+        )
+    return nic
+
+
+def domain_spec(vm: VM, host: Host, nic: Nic) -> DomainSpec:
+    """The domain of a VM, from our records alone."""
+    pool = names()
+    disks = [
+        DiskSpec(
+            pool=pool,
+            volume=f"vol-{root_volume_id(vm)}.qcow2",
+            format="qcow2",
+            target="vda",
+            backing=Backing(
+                volume=f"img-{vm.image_id}.{vm.image.format}",
+                format="raw" if vm.image.format == "raw" else "qcow2",
+            )
+            if vm.image
+            else None,
+        )
+    ]
+    if vm.image and vm.image.cloud_init:
+        # A virtio disk, not a CD-ROM: the vendors' cloud kernels have no SATA driver and would not see it.
+        disks.append(DiskSpec(pool=pool, volume=seed_name(vm), format="iso", target="vdb"))
+    accelerator = "kvm" if host.accelerator == "kvm" else "tcg"
+    return DomainSpec(
+        uuid=vm.pk,
+        name=vm.libvirt_name,
+        title=vm.name,
+        vcpus=vm.vcpus,
+        memory_mib=vm.memory_mib,
+        metadata=DomainMetadata(installation=installation_id(), fence=vm.fence, owner=vm.owner.get_username()),
+        accelerator=accelerator,  # type: ignore[arg-type]  # one of the two literals
+        cpu=default_cpu(accelerator),  # type: ignore[arg-type]
+        disks=tuple(disks),
+        nics=(NicSpec(mac=nic.mac, network=nic.network.name),),
+        architecture=vm.image.architecture if vm.image else "x86_64",
+    )
+
+
+def remove_leftovers(vm: VM, hypervisor: Hypervisor) -> None:
+    """Disk and seed: each is tried, the first error is told after all were."""
+    errors: list[HypervisorError] = []
+    for volume in (f"vol-{root_volume_id(vm)}.qcow2", seed_name(vm)):
+        try:
+            hypervisor.remove_volume(names(), volume)
+        except HypervisorError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
