@@ -22,11 +22,21 @@ def link_exists(name: str) -> bool:
     return run(["ip", "link", "show", name], check=False).returncode == 0
 
 
-def plug(cable: str, *, bridge: str, pid: int) -> None:
-    """Connect the network namespace of process `pid` to the bridge; its end is called eth0."""
+def plug(cable: str, *, bridge: str, pid: int, address: str) -> None:
+    """Connect the network namespace of process `pid` to the bridge; its end is called eth0.
+
+    A network card keeps its hardware address over a reboot. With a new one each time, neighbours would send to
+    the old one until their ARP entry ages, and a rebooted host would be out of reach for up to a minute.
+    """
     remove_link(cable)
-    run(["ip", "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", str(pid)])
+    card = ["name", "eth0", "address", hardware_address(address)]
+    run(["ip", "link", "add", cable, "type", "veth", "peer", *card, "netns", str(pid)])
     run(["ip", "link", "set", cable, "master", bridge, "up"])
+
+
+def hardware_address(address: str) -> str:
+    """The MAC address of the host with that IPv4 address: locally administered, one of its own each."""
+    return "02:00:" + IPv4Address(address).packed.hex(":")
 
 
 def set_plugged(cable: str, *, plugged: bool) -> None:

@@ -58,7 +58,7 @@ class Host:
         configuration = self.state_dir / "configuration.json"
         configuration.write_text(json.dumps(self._configuration()))
         pid = self.namespaces.start("lab.hostinit", configuration=configuration)
-        bridge.plug(self.cable, bridge=self.bridge, pid=pid)
+        bridge.plug(self.cable, bridge=self.bridge, pid=pid, address=self.address)
 
     def wait_ready(self) -> None:
         """Wait until the host's daemons answer."""

@@ -60,7 +60,7 @@ class Outside:
             )
         )
         pid = self.namespaces.start("lab.outsideinit", configuration=configuration)
-        bridge.plug(self.cable, bridge=self.bridge, pid=pid)
+        bridge.plug(self.cable, bridge=self.bridge, pid=pid, address=self.address)
 
     def wait_ready(self) -> None:
         """Wait until both servers listen."""
