@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
@@ -16,6 +15,7 @@ from apps.compute.forms.vm import VMCreateForm, VMFilter, VMUpdateForm
 from apps.compute.models import VM
 from apps.compute.selectors.vm import vm_addresses, vm_for, vm_placement, vms_listed
 from apps.compute.services import vm as services
+from apps.compute.views.vm_page import RECENT, vm_page
 from apps.errors import AppError
 from apps.events.selectors import events_on
 from apps.operations.models import ACTIVE, Operation
@@ -33,8 +33,6 @@ from apps.pages import (
     show,
     show_refusal,
 )
-
-RECENT = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,26 +74,21 @@ def _rows(request: PageRequest, vms: list[VM]) -> list[Row]:
 
 @page
 def vm_detail(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
-    """Everything about one VM; alive while an operation works on it."""
-    return show(request, "compute/vm_detail.html", "compute/vm_live.html", _detail(request, vm_id))
-
-
-def _detail(request: PageRequest, vm_id: uuid.UUID) -> dict[str, Any]:
+    """The overview of one VM; alive while an operation works on it."""
     vm = vm_for(actor=request.user, vm_id=vm_id)
-    operations = list(operations_for(actor=request.user).filter(target_id=vm.pk)[:RECENT])
-    active = [operation for operation in operations if operation.is_active]
     addresses = vm_addresses(vm)
-    return {
-        "section": "vms",
-        "vm": vm,
-        "addresses": addresses,
-        "ways": _ways(request, vm, addresses),
-        "operation": max(active, key=lambda item: item.deletes, default=operations[0] if operations else None),
-        "operations": operations,
-        "is_live": bool(active),
-        "events": events_on(actor=request.user, target_id=vm.pk)[:RECENT],
-        "placement": vm_placement(actor=request.user, vm=vm),
-    }
+    return vm_page(
+        request,
+        vm,
+        tab="overview",
+        panel="compute/vm_overview.html",
+        context={
+            "addresses": addresses,
+            "ways": _ways(request, vm, addresses),
+            "events": events_on(actor=request.user, target_id=vm.pk)[:RECENT],
+            "placement": vm_placement(actor=request.user, vm=vm),
+        },
+    )
 
 
 def _ways(request: PageRequest, vm: VM, addresses: list[dict[str, str]]) -> list[Way]:
