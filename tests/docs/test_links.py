@@ -19,7 +19,17 @@ INLINE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 VARIABLE = re.compile(r"\b(CLOUDSITE_[A-Z_]*[A-Z])\b")
 API_PATH = re.compile(r"/api/v1/[A-Za-z0-9/{}<>$_…-]*")
-SOURCE_DIRECTORIES = ("apps", "bootstrap", "cloudsite", "hypervisor", "imagebuild", "lab", "workers", "tests")
+SOURCE_DIRECTORIES = (
+    "apps",
+    "bootstrap",
+    "cloudsite",
+    "hypervisor",
+    "imagebuild",
+    "imagefile",
+    "lab",
+    "workers",
+    "tests",
+)
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 

@@ -25,6 +25,7 @@ VIOLATIONS = [
     ("Apps and project cannot reach a host", "apps/hosts/services.py", "import paramiko"),
     ("Apps and project cannot reach a host", "cloudsite/views.py", "import workers.tasks"),
     ("The hypervisor package knows nothing of ours", "hypervisor/interface.py", "import apps.errors"),
+    ("What handles hostile image files knows nothing of ours", "imagefile/job.py", "import apps.errors"),
 ]
 
 

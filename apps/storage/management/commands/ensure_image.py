@@ -6,14 +6,17 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.errors import AppError
-from apps.storage.qcow2 import NotQcow2, virtual_size
 from apps.storage.services import file_sha256, image_register
+from imagefile.errors import ImageRefused
+from imagefile.inspector import inspect
 
 # What we ship: title, whether cloud-init reads a seed, default user, least memory in MiB.
 KNOWN = {
     "debian-12": ("Debian 12 (bookworm)", True, "debian", 256),
     "tiny": ("Tiny test image (kernel and busybox)", False, "", 64),
 }
+
+MOST_BYTES = 2**40
 
 
 class Command(BaseCommand):
@@ -28,7 +31,7 @@ class Command(BaseCommand):
         path: Path = options["file"]
         title, cloud_init, user, memory = KNOWN[options["name"]]
         try:
-            size = virtual_size(path)
+            size = inspect(path, declared="qcow2", most_virtual_bytes=MOST_BYTES).virtual_size_bytes
             if file_sha256(path) != options["checksum"]:
                 raise CommandError(f"{path} has another SHA-256 than {options['checksum']}.")
             image_register(
@@ -41,5 +44,5 @@ class Command(BaseCommand):
                 default_user=user,
                 min_memory_mib=memory,
             )
-        except (OSError, NotQcow2, AppError) as error:
+        except (OSError, ImageRefused, AppError) as error:
             raise CommandError(str(error)) from error
