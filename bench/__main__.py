@@ -48,8 +48,8 @@ def run(options: argparse.Namespace) -> list[Result]:
                 if "reconcile" in options.only:
                     from bench import reconcile  # imports models, which need what `inside` set up
 
-                    domains, repetitions = (500, 5) if quick else (500, 15)
-                    results.append(reconcile.measure(around, domains=domains, repetitions=repetitions, say=say))
+                    sizes, repetitions = ([500], 5) if quick else ([500, 5000], 15)
+                    results.append(reconcile.measure(around, sizes=sizes, repetitions=repetitions, say=say))
                     reconcile.forget()
         if "lists" in options.only:
             from bench import lists

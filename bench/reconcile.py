@@ -2,7 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from apps.accounts.models import User
 from apps.compute.models import VM, DesiredPower, Nic, Phase, Power
@@ -11,18 +12,41 @@ from apps.network.models import Network
 from bench.byhand import guest_spec, off_spec
 from bench.figures import Limit, Line, Result, Sample, at_most, milliseconds, ratio
 from bench.surroundings import Say, Surroundings
+from workers.observations import now
 from workers.reconcile import reconcile_host
 
 CHANGED_SHARE = 0.01
 
 
-def measure(around: Surroundings, *, domains: int, repetitions: int, say: Say) -> Result:
-    """Nothing differs, then 1 % of the rows differ, and by hand one bulk call and the loop, in turns."""
+def measure(around: Surroundings, *, sizes: Sequence[int], repetitions: int, say: Say) -> Result:
+    """With more and more domains on the host: only the largest number is judged, as the fixed part vanishes in it."""
     for name in ("beat", "watch", "worker"):
         around.cloud.kill(name)  # nobody else reads the host now
     host = Host.objects.get(pk=uuid.UUID(around.host["id"]))
-    say(f"defining {domains} domains")
-    vm_ids = _define(around, host, domains)
+    lines: list[Line] = []
+    checked: list[str] = []
+    vm_ids: list[uuid.UUID] = []
+    for domains in sizes:
+        say(f"defining {domains} domains")
+        vm_ids += _define(around, host, range(len(vm_ids), domains))
+        times = _times(around, host, vm_ids, repetitions, say)
+        lines += _lines(domains, times, judged=domains == max(sizes))
+        checked += _check(host, vm_ids, around.by_hand.bulk())
+    return Result(lines=lines, checked=checked)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """Of our pass with nothing changed and with some rows changed, of one bulk call, and of asking each."""
+
+    same: Sample
+    changed: Sample
+    bulk: Sample
+    loop: Sample
+
+
+def _times(around: Surroundings, host: Host, vm_ids: list[uuid.UUID], repetitions: int, say: Say) -> Times:
+    """Nothing differs, then 1 % of the rows differ, and by hand one bulk call and the loop, in turns."""
     _pass(host)
     around.by_hand.bulk()
     same, changed, bulk, loop = [], [], [], []
@@ -34,9 +58,7 @@ def measure(around: Surroundings, *, domains: int, repetitions: int, say: Say) -
         changed.append(_timed(lambda: _pass(host)))
         bulk.append(_timed(around.by_hand.bulk))
         loop.append(_timed(around.by_hand.loop))
-    checked = _check(host, vm_ids, around.by_hand.bulk())
-    lines = _lines(domains, Sample(same), Sample(changed), Sample(bulk), Sample(loop))
-    return Result(lines=lines, checked=checked)
+    return Times(same=Sample(same), changed=Sample(changed), bulk=Sample(bulk), loop=Sample(loop))
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -50,12 +72,12 @@ def _pass(host: Host) -> None:
         raise RuntimeError("the host was not read")
 
 
-def _define(around: Surroundings, host: Host, number: int) -> list[uuid.UUID]:
+def _define(around: Surroundings, host: Host, numbers: range) -> list[uuid.UUID]:
     """So many guests that are off on the host, each with a row and a network card here."""
     owner, network = User.objects.get(username="admin"), Network.objects.get(host=host)
     spec = guest_spec(installation=around.installation, image_volume=around.image_volume, memory_mib=128)
     vms, nics = [], []
-    for index in range(number):
+    for index in numbers:
         name = f"idle-{index:05d}"
         vm = VM(
             owner=owner, name=name, created_name=name, host=host, vcpus=1, memory_mib=128, disk_gib=1,
@@ -78,17 +100,18 @@ def _pretend_running(vm_ids: list[uuid.UUID], turn: int) -> None:
     VM.objects.filter(pk__in=chosen).update(power=Power.RUNNING, desired_power=DesiredPower.ON)
 
 
-def _lines(number: int, same: Sample, changed: Sample, bulk: Sample, loop: Sample) -> list[Line]:
-    times = ratio(changed, bulk)
+def _lines(number: int, times: Times, *, judged: bool) -> list[Line]:
+    same, changed, bulk, loop = times.same, times.changed, times.bulk, times.loop
+    over_bulk = ratio(changed, bulk)
     faster = loop.median / changed.median
     return [
         Line(
             work=f"reconcile of {number} domains, 1 % changed",
             ours=str(changed),
             peer=f"bulk call {bulk}",
-            ratio=f"{times:.2f} (+{milliseconds(changed.median - bulk.median)})",
-            must=at_most(times, 2.0, "≤ 2.0"),
-            moonshot=at_most(times, 1.3, "≤ 1.3"),
+            ratio=f"{over_bulk:.2f} (+{milliseconds(changed.median - bulk.median)})",
+            must=at_most(over_bulk, 2.0, "≤ 2.0") if judged else None,
+            moonshot=at_most(over_bulk, 1.3, "≤ 1.3") if judged else None,
         ),
         Line(
             work=f"reconcile of {number} domains, nothing changed",
@@ -101,16 +124,17 @@ def _lines(number: int, same: Sample, changed: Sample, bulk: Sample, loop: Sampl
             ours=str(changed),
             peer=f"loop {loop}",
             ratio=f"1/{faster:.1f}",
-            must=Limit(text="≥ 20 times faster", met=faster >= 20),
+            must=Limit(text="≥ 20 times faster", met=faster >= 20) if judged else None,
         ),
     ]
 
 
 def _check(host: Host, vm_ids: list[uuid.UUID], seen: int) -> list[str]:
-    """Every row has been read with the host's last look and says what is so; nothing was taken for another's."""
+    """Every row says what is so, and the host when that was; nothing was taken for another's."""
+    before = now()
     _pass(host)
     host.refresh_from_db()
-    right = VM.objects.filter(pk__in=vm_ids, power=Power.SHUTOFF, missing=False, observed_at=host.observed_at).count()
+    right = VM.objects.filter(pk__in=vm_ids, power=Power.SHUTOFF, missing=False, host__observed_at__gt=before).count()
     foreign = host.allocations.filter(kind="foreign").count()
     if right != len(vm_ids) or foreign or seen != len(vm_ids):
         raise RuntimeError(f"{right} of {len(vm_ids)} rows are right, {foreign} domains are foreign, {seen} were seen")

@@ -4,11 +4,10 @@ What was running when a host went down is started again by visible operations on
 """
 
 import uuid
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -25,7 +24,7 @@ from hypervisor.interface import Hypervisor
 from hypervisor.specs import DomainSummary
 from workers.connections import connect
 from workers.hosts import host_ensure_pool, network_spec
-from workers.observations import host_found, host_lost, now, vm_observed
+from workers.observations import host_found, host_lost, now, vms_observed
 
 log = structlog.get_logger(__name__)
 
@@ -46,72 +45,65 @@ def reconcile_host(host_id: uuid.UUID) -> bool:
     lease = Now() + timedelta(seconds=timeouts.lease())
     if not Host.objects.filter(free, pk=host_id).update(reconcile_until=lease):
         return False
+    was_read = False
     try:
         host = Host.objects.get(pk=host_id)
         with structlog.contextvars.bound_contextvars(host=host.name):
             _read(host)
-        return True
+        was_read = True
     except HostBusy:
-        return False
+        log.info("reconcile.host_busy")
     except HypervisorError as error:
         host_lost(host_id, error)
-        return False
     finally:
-        Host.objects.filter(pk=host_id).update(reconcile_until=None)
+        if not was_read:  # whoever read it to the end has given the lease back, and it may be another's by now
+            Host.objects.filter(pk=host_id).update(reconcile_until=None)
+    return was_read
 
 
 def _read(host: Host) -> None:
     hypervisor = connect(host)
     read_at = now()
-    domains = {domain.uuid: domain for domain in hypervisor.domains()}
+    domains = hypervisor.domains()
     boot_id = str(hypervisor.boot_id())
     rebooted = bool(host.boot_id) and host.boot_id != boot_id
     if rebooted:
         _prepare_after_boot(host, hypervisor)
-    host_found(host)
-    compared = _compare(host, domains, read_at)
-    _record_foreign(host, hypervisor, domains, compared)
+    if not host.is_up or host.reason:
+        host_found(host)
+    rest = _compare(host, domains, read_at)
+    _record_foreign(host, hypervisor, rest)
     _record_addresses(host, hypervisor)
     with transaction.atomic():  # a worker that dies before this leaves the reboot to be noticed again
-        Host.objects.filter(pk=host.pk).update(observed_at=read_at, boot_id=boot_id)
+        Host.objects.filter(pk=host.pk).update(observed_at=read_at, boot_id=boot_id, reconcile_until=None)
         if rebooted:
             event_record(kind="host.rebooted", target_type="host", target=host, message="Has been rebooted")
             _start_after_boot(host)
 
 
-def _compare(host: Host, domains: Mapping[uuid.UUID, DomainSummary], read_at: datetime) -> set[uuid.UUID]:
-    """Only what differs is written one by one; the rest gets its time in one statement. Returns whose rows we have."""
-    same: list[uuid.UUID] = []
+def _compare(host: Host, domains: list[DomainSummary], read_at: datetime) -> list[DomainSummary]:
+    """Only what differs is written; that the others were seen says the host's own time. Returns the domains
+    for which the host has no row that is ready.
+
+    The keys are the plain numbers of the ids: hashing thousands of ``UUID`` takes as long as reading the host.
+    """
+    rest = {domain.uuid.int: domain for domain in domains}
+    differs: dict[uuid.UUID, DomainSummary | None] = {}
     rows = VM.objects.filter(host=host, phase=Phase.READY).values_list("pk", "power", "missing")
-    compared: set[uuid.UUID] = set()
-    for vm_id, power, missing in rows:
-        compared.add(vm_id)
-        seen = domains.get(vm_id)
-        if seen is not None and seen.power.value == power and not missing:
-            same.append(vm_id)
-        else:
-            vm_observed(vm_id=vm_id, seen=seen, read_at=read_at)
-    _still_so(same, read_at)
-    return compared
+    for vm_id, power, missing in rows.order_by():
+        seen = rest.pop(vm_id.int, None)
+        if seen is None or missing or seen.power != power:
+            differs[vm_id] = seen
+    if differs:
+        vms_observed(differs, read_at=read_at)
+    return list(rest.values())
 
 
-def _still_so(vm_ids: list[uuid.UUID], read_at: datetime) -> None:
-    """One array instead of as many parameters: thousands of ids are written in the time of one statement."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE compute_vm SET observed_at = %(at)s"
-            " WHERE id = ANY(%(ids)s) AND (observed_at IS NULL OR observed_at < %(at)s)",
-            {"at": read_at, "ids": vm_ids},
-        )
-
-
-def _record_foreign(
-    host: Host, hypervisor: Hypervisor, domains: Mapping[uuid.UUID, DomainSummary], compared: set[uuid.UUID]
-) -> None:
+def _record_foreign(host: Host, hypervisor: Hypervisor, rest: list[DomainSummary]) -> None:
     """Domains that no row of ours names. One of this installation without a row is told, and left alone."""
-    rest = [domain_id for domain_id in domains if domain_id not in compared]
-    ours = compared | set(VM.objects.filter(pk__in=rest).values_list("pk", flat=True))
-    others = [domain for domain_id, domain in domains.items() if domain_id not in ours]
+    ids = [domain.uuid for domain in rest]
+    ours = set(VM.objects.filter(pk__in=ids).values_list("pk", flat=True)) if rest else set()
+    others = [domain for domain in rest if domain.uuid not in ours]
     known = {allocation.consumer_id: allocation for allocation in host.allocations.filter(kind=AllocationKind.FOREIGN)}
     unknown = [domain.uuid for domain in others if not _is_as_known(known.get(domain.uuid), domain)]
     if not unknown and len(known) == len(others):

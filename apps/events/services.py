@@ -38,8 +38,37 @@ def event_record(
     data: dict[str, Any] | None = None,
 ) -> Event:
     """Write one event in the caller's transaction. ``message`` is cut at 500 characters."""
+    event = event_of(
+        kind=kind,
+        target_type=target_type,
+        target=target,
+        message=message,
+        actor=actor,
+        operation_id=operation_id,
+        data=data,
+    )
+    event.save(force_insert=True)
+    return event
+
+
+def events_record(events: list[Event]) -> None:
+    """Write many at once, as ``event_of`` made them, in the caller's transaction."""
+    Event.objects.bulk_create(events)
+
+
+def event_of(
+    *,
+    kind: str,
+    target_type: str,
+    target: Target,
+    message: str,
+    actor: Actor | None = None,
+    operation_id: uuid.UUID | None = None,
+    data: dict[str, Any] | None = None,
+) -> Event:
+    """An event that is not written yet."""
     context = structlog.contextvars.get_contextvars()
-    return Event.objects.create(
+    return Event(
         kind=kind,
         message=message[:500],
         actor_id=actor.pk if actor else None,

@@ -8,6 +8,7 @@ import pytest
 from django.db.models.functions import Now
 
 from apps.compute.models import VM
+from apps.compute.selectors.vm import vm_for
 from apps.events.models import Event
 from apps.hosts.models import Allocation, Host
 from apps.operations.models import Operation
@@ -77,6 +78,37 @@ class TestDrift:
         vm.refresh_from_db()
         assert vm.power == "shutoff"
         assert Event.objects.filter(kind="vm.stopped").count() == before
+
+    def test_many_that_changed_are_as_many_queries_as_one(
+        self, workshop: Any, django_assert_max_num_queries: Any
+    ) -> None:
+        vms = [workshop.running(f"vm-{number}") for number in range(6)]
+        for vm in vms[1:]:
+            workshop.fake.stop_domain(vm.pk, reason="shutdown")
+        with django_assert_max_num_queries(22):
+            assert read(workshop)
+        assert [vm.power for vm in VM.objects.order_by("name")] == ["running", *["shutoff"] * 5]
+        assert kinds()[-5:] == ["vm.stopped"] * 5
+
+    def test_what_did_not_change_is_seen_with_its_host(self, workshop: Any) -> None:
+        vm = workshop.running()
+        written = VM.objects.get(pk=vm.pk).observed_at
+        before = now()
+        read(workshop)
+        assert VM.objects.get(pk=vm.pk).observed_at == written
+        shown = vm_for(actor=workshop.admin, vm_id=vm.pk).seen_at
+        assert shown == Host.objects.get().observed_at > before
+        workshop.carry_out(workshop.ask("power_off", vm))
+        assert vm_for(actor=workshop.admin, vm_id=vm.pk).seen_at > shown
+
+    def test_a_look_older_than_that_of_the_whole_host_is_not_written(self, workshop: Any) -> None:
+        vm = workshop.running()
+        stale, old = workshop.hypervisor.domain(vm.pk), now()
+        workshop.fake.stop_domain(vm.pk, reason="shutdown")
+        read(workshop)
+        VM.objects.update(observed_at=None)
+        assert vm_observed(vm_id=vm.pk, seen=stale, read_at=old) is False
+        assert VM.objects.get().power == "shutoff"
 
     def test_an_older_look_never_overwrites_a_newer_one(self, workshop: Any) -> None:
         vm = workshop.running()
@@ -225,6 +257,21 @@ class TestHost:
         Host.objects.update(reconcile_until=Now() - timedelta(seconds=1))
         assert hosts_due() == [workshop.host.pk]
         assert read(workshop)
+
+    def test_a_read_that_is_over_leaves_the_lease_of_the_next_one_alone(
+        self, workshop: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        taken = now() + timedelta(seconds=60)
+        whole = reconcile._read
+
+        def read_and_be_followed(host: Host) -> None:
+            whole(host)
+            Host.objects.update(reconcile_until=taken)
+
+        monkeypatch.setattr(reconcile, "_read", read_and_be_followed)
+        assert read(workshop)
+        workshop.host.refresh_from_db()
+        assert workshop.host.reconcile_until == taken
 
     def test_a_failed_read_frees_the_lease(self, workshop: Any) -> None:
         workshop.fake.inject(Fault(action="unreachable", method="domains"))

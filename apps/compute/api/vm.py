@@ -129,7 +129,13 @@ ACCEPTED = {
 
 def _as_serialized(row: dict[str, Any]) -> dict[str, Any]:
     """A row as ``VMSerializer`` shows the VM."""
-    named = {**row, "host": row["host__name"], "image": row["image__name"], "size": row["size_id"]}
+    named = {
+        **row,
+        "host": row["host__name"],
+        "image": row["image__name"],
+        "size": row["size_id"],
+        "observed_at": row["seen_at"],
+    }
     return {field: named[field] for field in VMSerializer.Meta.fields}
 
 

@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 from django.db.models import Case, CharField, F, Prefetch, Q, QuerySet, Value, When
+from django.db.models.functions import Greatest
 
 from apps.accounts.models import User
 from apps.compute.models import VM, Nic, Phase, Power, Size
@@ -28,6 +29,9 @@ STATUS = Case(
     output_field=CharField(),
 )
 
+# A VM is seen alone, by an operation or an event, and with its whole host. What is not ready yet was not looked at.
+SEEN_AT = Case(When(phase=Phase.READY, then=Greatest("observed_at", "host__observed_at")), default=F("observed_at"))
+
 LISTED = [
     *(field.name for field in VM._meta.concrete_fields if field.name not in ("user_data", "ssh_keys")),
     "host__name",
@@ -35,15 +39,18 @@ LISTED = [
 ]
 
 ROW = [
-    "id", "name", "status", "reason", "power", "observed_at", "desired_power", "host__name", "size_id", "vcpus",
+    "id", "name", "status", "reason", "power", "seen_at", "desired_power", "host__name", "size_id", "vcpus",
     "memory_mib", "disk_gib", "image__name", "observed_addresses", "protected", "start_on_boot", "tags", "notes",
     "created_at",
 ]  # fmt: skip
 
 
 def vms_for(*, actor: User) -> QuerySet[VM]:
-    """The VMs this person may see, with ``status``, host, image and NICs in a constant number of queries."""
-    found = VM.objects.annotate(status=STATUS)
+    """The VMs this person may see, with ``status`` and ``seen_at``.
+
+    Host, image and NICs come with them, in a constant number of queries.
+    """
+    found = VM.objects.annotate(status=STATUS, seen_at=SEEN_AT)
     found = found.select_related("host", "image", "size", "owner").prefetch_related("nics")
     return found if actor.is_admin else found.filter(owner=actor)
 
