@@ -20,6 +20,7 @@ RUNTIME = (
     "libvirt-daemon-system",
     "libvirt-clients",
     "qemu-system-x86",
+    "ovmf",  # UEFI for the guests that want it
     "qemu-utils",
     "dnsmasq-base",
     "iptables",
@@ -44,6 +45,10 @@ RUNTIME = (
 DEVELOPMENT = (
     *RUNTIME,
     "git",
+    # guests of another architecture, and an EFI system partition for the tiny image
+    "qemu-system-arm",
+    "qemu-efi-aarch64",
+    "mtools",
     "openssh-server",
     "nginx-light",
     "chromium",

@@ -63,7 +63,7 @@ def _domain(spec: DomainSpec, path_of: PathOf, domain_type: str | None) -> Eleme
     domain.append(E.metadata(_metadata(spec.metadata, _OURS)))
     domain.extend(_size(spec))
     domain.append(_os(spec, path_of))
-    domain.append(E.features(E.acpi(), E.apic()))
+    domain.append(_features(spec))
     domain.append(_cpu(spec))
     domain.append(E.clock(offset="utc"))
     domain.extend((E.on_poweroff("destroy"), E.on_reboot("restart"), E.on_crash("destroy")))
@@ -108,6 +108,16 @@ def _os(spec: DomainSpec, path_of: PathOf) -> Element:
     return os
 
 
+def _features(spec: DomainSpec) -> Element:
+    """An ARM guest that is booted without UEFI has a device tree instead of ACPI."""
+    features = E.features()
+    if spec.architecture != "aarch64" or spec.firmware == "uefi":
+        features.append(E.acpi())
+    if spec.architecture != "aarch64":
+        features.append(E.apic())
+    return features
+
+
 def _cpu(spec: DomainSpec) -> Element:
     cpu = E.cpu(mode=spec.cpu.mode)
     if spec.cpu.mode == "custom":
@@ -130,12 +140,20 @@ def _devices(spec: DomainSpec, path_of: PathOf) -> Element:
             E.console(E.target(type="serial", port="0"), type="pty"),
             E.channel(E.target(type="virtio", name=AGENT_CHANNEL), type="unix"),
             E.graphics(E.listen(type="socket"), type="vnc"),
-            E.video(E.model(type="vga")),
+            *_screen_and_keys(spec),
             E.rng(E.backend("/dev/urandom", model="random"), model="virtio"),
             E.memballoon(model="virtio"),
         )
     )
     return devices
+
+
+def _screen_and_keys(spec: DomainSpec) -> list[Element]:
+    """A PC has VGA and PS/2 of its own; an ARM board has neither."""
+    if spec.architecture != "aarch64":
+        return [E.video(E.model(type="vga"))]
+    keys = [E.input(type=kind, bus="usb") for kind in ("keyboard", "tablet")]
+    return [E.video(E.model(type="virtio")), E.controller(type="usb", model="qemu-xhci"), *keys]
 
 
 def _disk(disk: DiskSpec, path_of: PathOf) -> Element:

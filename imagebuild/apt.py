@@ -23,12 +23,13 @@ class Apt:
     root: Path
 
     @classmethod
-    def create(cls, root: Path, *, sources: Iterable[Source]) -> "Apt":
-        """Write the configuration below `root` and fetch the package lists."""
+    def create(cls, root: Path, *, sources: Iterable[Source], architecture: str = "") -> "Apt":
+        """Write the configuration below `root` and fetch the package lists, of another architecture if asked."""
         for name in ("lists/partial", "archives/partial", "parts"):
             (root / name).mkdir(parents=True, exist_ok=True)
         (root / "sources.list").write_text("".join(f"{source.line()}\n" for source in sources))
-        (root / "apt.conf").write_text(_configuration(root))
+        other = f'APT::Architecture "{architecture}";\nAPT::Architectures {{ "{architecture}"; }};\n'
+        (root / "apt.conf").write_text(_configuration(root) + (other if architecture else ""))
         apt = cls(root=root)
         apt._run("apt-get", "update", timeout=UPDATE_SECONDS)
         return apt

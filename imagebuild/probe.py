@@ -93,7 +93,7 @@ def _assemble(directory: Path, *, cache_dir: Path, progress: Progress) -> None:
         cache.publish(manifest, directory / "manifest.json")
 
 
-def initramfs(root: Path) -> bytes:
+def initramfs(root: Path, *, serial: str = "ttyS0") -> bytes:
     """The initramfs for the kernel and busybox unpacked below `root`, not compressed."""
     archive = Archive()
     for name in (
@@ -115,7 +115,8 @@ def initramfs(root: Path) -> bytes:
         archive.file(f"lib/modules/{module.name}", module.read_bytes())
     archive.file("etc/modules", "".join(f"/lib/modules/{module.name}\n" for module in modules).encode())
     for name, place in PLACES.items():
-        archive.file(place, (GUEST / name).read_bytes(), executable=True)
+        content = (GUEST / name).read_bytes().replace(b"ttyS0", serial.encode())
+        archive.file(place, content, executable=True)
     archive.file("etc/hostname", b"tiny\n")
     archive.file("etc/issue", b"\\n \\l\n")
     archive.file("etc/passwd", b"root::0:0:root:/root:/bin/sh\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild import debian, probe, tiny
+from imagebuild import debian, efi, probe, tiny
 from imagebuild.progress import Progress
 from lab.host import Host
 from lab.laboratory import Lab
@@ -40,6 +40,18 @@ def probe_kernel(test_cache: Path) -> probe.ProbeKernel:
 def tiny_image(test_cache: Path) -> Path:
     """A qcow2 disk that boots in seconds and has no cloud-init."""
     return tiny.build(cache_dir=test_cache, progress=Progress(total=tiny.STEPS))
+
+
+@pytest.fixture(scope="session")
+def tiny_uefi_image(test_cache: Path) -> Path:
+    """The same for a machine with UEFI."""
+    return efi.build(cache_dir=test_cache, progress=Progress(total=efi.STEPS), architecture="x86_64")
+
+
+@pytest.fixture(scope="session")
+def tiny_arm_image(test_cache: Path) -> Path:
+    """The same for an aarch64 machine, which always has UEFI."""
+    return efi.build(cache_dir=test_cache, progress=Progress(total=efi.STEPS), architecture="aarch64")
 
 
 @pytest.fixture(scope="session")

@@ -81,8 +81,9 @@ def _prepare(run: Run, host: Host) -> None:
     with run.write():
         for field in FACTS:
             setattr(host, field, getattr(facts, field))
-        host.architectures = list(facts.architectures)
-        host.save(update_fields=[*FACTS, "architectures"])
+        host.architectures, host.uefi = list(facts.architectures), list(facts.uefi)
+        host.native_architecture = facts.native
+        host.save(update_fields=[*FACTS, "architectures", "uefi", "native_architecture"])
         # A later one is the reconcile's to notice: it starts the guests that a reboot has stopped.
         Host.objects.filter(pk=host.pk, boot_id="").update(boot_id=str(facts.boot_id))
     with run.step("pool", "Making the storage pool"):

@@ -60,6 +60,9 @@ class HostSerializer(serializers.ModelSerializer[Host]):
     fingerprint = serializers.SerializerMethodField(help_text="Of the key that waits for confirmation.")
     accelerator = AcceleratorSerializer(source="*", read_only=True)
     architectures = serializers.ListField(child=serializers.CharField(), read_only=True)
+    uefi = serializers.ListField(
+        child=serializers.CharField(), read_only=True, help_text="Architectures for which it has UEFI firmware."
+    )
     capacity = serializers.SerializerMethodField()
     claimed = serializers.SerializerMethodField()
     versions = serializers.SerializerMethodField()
@@ -81,6 +84,7 @@ class HostSerializer(serializers.ModelSerializer[Host]):
             "cpu_model",
             "memory_mib",
             "architectures",
+            "uefi",
             "capacity",
             "claimed",
             "versions",

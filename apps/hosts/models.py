@@ -65,6 +65,8 @@ class Host(models.Model):
     cpu_model = models.CharField(max_length=100, blank=True)
     memory_mib = models.PositiveIntegerField(default=0)
     architectures = models.JSONField(default=list)
+    native_architecture = models.CharField(max_length=16, default="x86_64")
+    uefi = models.JSONField(default=list, help_text="Architectures for which it has UEFI firmware.")
     libvirt_version = models.CharField(max_length=20, blank=True)
     qemu_version = models.CharField(max_length=20, blank=True)
     pool_path = models.CharField(max_length=255, blank=True)

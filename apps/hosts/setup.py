@@ -6,7 +6,9 @@ from typing import Any
 from apps.hosts.certificates import ca_ensure, certificate_issue, client_dn, ssh_key_ensure
 from apps.hosts.models import Host, Transport
 
-PACKAGES = "apt-get install -y --no-install-recommends libvirt-daemon-system qemu-system-x86 qemu-utils dnsmasq-base"
+PACKAGES = (
+    "apt-get install -y --no-install-recommends libvirt-daemon-system qemu-system-x86 ovmf qemu-utils dnsmasq-base"
+)
 
 # With systemd libvirtd's TLS port is a socket unit; without it libvirtd listens itself.
 RESTART = (

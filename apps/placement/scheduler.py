@@ -25,6 +25,7 @@ class HostView:
     disk_limit_gib: int
     disk_claimed_gib: int
     image_cached: bool = False
+    uefi: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class Request:
     memory_mib: int
     disk_gib: int
     architecture: str = "x86_64"
+    firmware: str = "bios"
     host_id: str | None = None
 
 
@@ -121,6 +123,12 @@ def _architecture(host: HostView, request: Request) -> str | None:
     return f"cannot run {request.architecture} (has {', '.join(host.architectures) or 'none'})"
 
 
+def _firmware(host: HostView, request: Request) -> str | None:
+    if request.firmware != "uefi" or request.architecture in host.uefi:
+        return None
+    return f"has no UEFI firmware for {request.architecture} (install its package and probe the host)"
+
+
 def _room(what: str, unit: str, needs: int, limit: int, claimed: int) -> str | None:
     free = limit - claimed
     if needs <= free:
@@ -150,6 +158,7 @@ SPREAD = Policy(
         ("host", _chosen),
         ("state", _usable),
         ("architecture", _architecture),
+        ("firmware", _firmware),
         ("vcpus", _vcpus),
         ("memory", _memory),
         ("disk", _disk),

@@ -23,6 +23,7 @@ def _view(host: Host) -> HostView:
         enabled=host.enabled,
         reason=f"{host.get_status_display().lower()}: {host.reason}" if host.reason else host.status,
         architectures=tuple(host.architectures),
+        uefi=tuple(host.uefi),
         vcpus_limit=host.vcpus_limit,
         vcpus_claimed=host.vcpus_claimed,
         memory_limit_mib=host.memory_limit_mib,

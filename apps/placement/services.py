@@ -26,9 +26,12 @@ def no_host_fits(decision: Decision, *, host_id: uuid.UUID | None = None) -> Ref
     return Refused("placement.no_host_fits", f"No host fits: {detail}", errors=errors)
 
 
-def placement_preview(*, demand: Demand, architecture: str, host_id: uuid.UUID | None = None) -> Decision:
+def placement_preview(
+    *, demand: Demand, architecture: str, firmware: str = "bios", host_id: uuid.UUID | None = None
+) -> Decision:
     """Decide without claiming anything. Raises ``Refused`` (``placement.no_host_fits``)."""
-    decision = decide(hosts=hosts_snapshot(), request=_request(demand, architecture, host_id), policy=SPREAD)
+    request = _request(demand, architecture, firmware, host_id)
+    decision = decide(hosts=hosts_snapshot(), request=request, policy=SPREAD)
     if not decision.candidates:
         raise no_host_fits(decision, host_id=host_id)
     return decision
@@ -41,6 +44,7 @@ def placement_claim(
     owner_id: uuid.UUID | None,
     demand: Demand,
     architecture: str,
+    firmware: str = "bios",
     host_id: uuid.UUID | None = None,
 ) -> Host:
     """Claim room on the best host; a lost race takes the next candidate, then reads again.
@@ -53,9 +57,9 @@ def placement_claim(
         return Host.objects.get(pk=held.host_id)
     for _ in range(ATTEMPTS):
         try:
-            decision = placement_preview(demand=demand, architecture=architecture, host_id=host_id)
+            decision = placement_preview(demand=demand, architecture=architecture, firmware=firmware, host_id=host_id)
         except Refused:
-            _raise_if_only_away(_request(demand, architecture, host_id))
+            _raise_if_only_away(_request(demand, architecture, firmware, host_id))
             raise
         for candidate in decision.candidates:
             chosen = uuid.UUID(candidate)
@@ -77,12 +81,13 @@ def _raise_if_only_away(request: Request) -> None:
         raise HostsAway("placement.hosts_away", f"Only hosts that do not answer now have room: {names}.")
 
 
-def _request(demand: Demand, architecture: str, host_id: uuid.UUID | None) -> Request:
+def _request(demand: Demand, architecture: str, firmware: str, host_id: uuid.UUID | None) -> Request:
     return Request(
         vcpus=demand.vcpus,
         memory_mib=demand.claimed_memory_mib,
         disk_gib=demand.disk_gib,
         architecture=architecture,
+        firmware=firmware,
         host_id=str(host_id) if host_id else None,
     )
 

@@ -30,6 +30,8 @@ class ImageSerializer(serializers.ModelSerializer[Image]):
             "title",
             "source",
             "architecture",
+            "firmware",
+            "devices",
             "format",
             "sha256",
             "size_bytes",

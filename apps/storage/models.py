@@ -7,6 +7,18 @@ from django.db import models
 from apps.hosts.models import Host
 
 
+class Firmware(models.TextChoices):
+    BIOS = "bios", "BIOS"
+    UEFI = "uefi", "UEFI"
+
+
+class Devices(models.TextChoices):
+    """``compatible``: SATA disks, e1000e network cards, for systems without virtio drivers."""
+
+    VIRTIO = "virtio", "virtio (fast)"
+    COMPATIBLE = "compatible", "Compatible (SATA, e1000e)"
+
+
 class Image(models.Model):
     """A disk image that VMs start from. The file lies in the state directory under its id."""
 
@@ -15,6 +27,12 @@ class Image(models.Model):
     title = models.CharField(max_length=100, blank=True)
     source = models.CharField(max_length=500, blank=True, help_text="Where it came from, for people.")
     architecture = models.CharField(max_length=16, default="x86_64")
+    firmware = models.CharField(
+        max_length=4, choices=Firmware.choices, default=Firmware.BIOS, help_text="What its VMs start with."
+    )
+    devices = models.CharField(
+        max_length=10, choices=Devices.choices, default=Devices.VIRTIO, help_text="What its VMs find in the machine."
+    )
     format = models.CharField(max_length=8, default="qcow2")
     sha256 = models.CharField(max_length=64)
     size_bytes = models.BigIntegerField(help_text="Size of the file.")

@@ -66,8 +66,9 @@ class FakeHypervisor:
             memory_mib=facts["memory_mib"],
             libvirt_version="9.0.0",
             qemu_version="7.2.0",
-            architectures=("x86_64",),
+            architectures=tuple(facts["architectures"]),
             kvm_advertised=True,
+            uefi=tuple(facts["uefi"]),
         )
 
     def prove_accelerator(

@@ -23,6 +23,8 @@ _FACTS: Final[Body] = {
     "kvm": True,
     "obeys_acpi": True,
     "reachable": True,
+    "architectures": ["x86_64"],
+    "uefi": ["x86_64"],
 }
 
 
@@ -58,7 +60,7 @@ class FakeHost:
 
     # --- what the host is like
     def configure(self, **facts: object) -> None:
-        """cpus, memory_mib, capacity_bytes, kvm (does it really boot), obeys_acpi, reachable."""
+        """cpus, memory_mib, capacity_bytes, kvm (does it really boot), obeys_acpi, reachable, architectures, uefi."""
         unknown = facts.keys() - _FACTS.keys()
         if unknown:
             raise ValueError(f"a fake host has no {unknown}")

@@ -1,12 +1,13 @@
 """What a host says about itself, and how we know that it was rebooted."""
 
+import contextlib
 from typing import Final
 from uuid import UUID, uuid4
 
 import libvirt
 
 from hypervisor import network_xml, xml_tree
-from hypervisor.specs import HostFacts
+from hypervisor.specs import MACHINES, HostFacts
 
 BOOT_MARKER: Final = "cloudsite-boot"
 
@@ -15,6 +16,7 @@ def read_facts(connection: libvirt.virConnect) -> HostFacts:
     capabilities = xml_tree.parse(connection.getCapabilities())
     info = connection.getInfo()
     guests = capabilities.findall("guest/arch")
+    architectures = tuple(sorted({arch.get("name", "") for arch in guests}))
     return HostFacts(
         hostname=connection.getHostname(),
         host_uuid=_host_uuid(capabilities),
@@ -24,9 +26,20 @@ def read_facts(connection: libvirt.virConnect) -> HostFacts:
         memory_mib=int(info[1]),
         libvirt_version=_version(connection.getLibVersion()),
         qemu_version=_version(connection.getVersion()),
-        architectures=tuple(sorted({arch.get("name", "") for arch in guests})),
+        architectures=architectures,
         kvm_advertised=any(arch.find("domain[@type='kvm']") is not None for arch in guests),
+        native=xml_tree.text_of(capabilities, "host/cpu/arch"),
+        uefi=tuple(name for name in architectures if name in MACHINES and _has_uefi(connection, name)),
     )
+
+
+def _has_uefi(connection: libvirt.virConnect, architecture: str) -> bool:
+    """Whether libvirt finds firmware for guests of this architecture; one that cannot say has none."""
+    with contextlib.suppress(libvirt.libvirtError):
+        text = connection.getDomainCapabilities(None, architecture, MACHINES[architecture], "qemu", 0)
+        offered = xml_tree.parse(text).findall("os/enum[@name='firmware']/value")
+        return any(value.text == "efi" for value in offered)
+    return False
 
 
 def boot_id(connection: libvirt.virConnect) -> UUID:

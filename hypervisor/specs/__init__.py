@@ -5,6 +5,7 @@ code may trust it. Sizes say their unit in their name.
 """
 
 from hypervisor.specs.domain import (
+    MACHINES,
     Button,
     CpuSpec,
     DirectBoot,
@@ -48,6 +49,7 @@ from hypervisor.specs.storage import (
 )
 
 __all__ = [
+    "MACHINES",
     "Accelerator",
     "AcceleratorProof",
     "AddressSource",

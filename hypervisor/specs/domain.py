@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from hypervisor import names
@@ -99,8 +99,8 @@ class DomainMetadata:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainSpec:
-    """A q35 guest with virtio, a serial console, VNC on a Unix socket of libvirt's choosing, RNG and agent
-    channel.
+    """A guest with a serial console, VNC on a Unix socket of libvirt's choosing, RNG and agent
+    channel. `machine` is libvirt's name for the board; see `MACHINES`.
     """
 
     uuid: UUID
@@ -134,11 +134,17 @@ class DomainSpec:
                 raise ValueError("two devices share an identity")
 
 
-def default_cpu(accelerator: Accelerator) -> CpuSpec:
+MACHINES: Final = {"x86_64": "q35", "aarch64": "virt"}
+"""The board of each architecture that we build guests for."""
+
+
+def default_cpu(accelerator: Accelerator, architecture: str = "x86_64") -> CpuSpec:
     """A model with RDRAND: without it and without virtio-rng a guest's sshd answers a second later
-    (measured).
+    (measured). libvirt has no host-model for ARM.
     """
-    return CpuSpec(mode="host-model" if accelerator == "kvm" else "maximum")
+    if accelerator == "tcg":
+        return CpuSpec(mode="maximum")
+    return CpuSpec(mode="host-passthrough" if architecture == "aarch64" else "host-model")
 
 
 class Power(StrEnum):

@@ -85,7 +85,7 @@ class ConnectionSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
     """`boot_id` changes exactly when the host has been rebooted. `kvm_advertised` is what libvirt says, not a
-    proof.
+    proof. `uefi` are the architectures for whose guests it has UEFI firmware; `native` is its own.
     """
 
     hostname: str
@@ -98,6 +98,8 @@ class HostFacts:
     qemu_version: str
     architectures: tuple[str, ...]
     kvm_advertised: bool
+    native: str = "x86_64"
+    uefi: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

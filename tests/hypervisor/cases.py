@@ -2,6 +2,7 @@
 files.
 """
 
+import dataclasses
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -10,6 +11,7 @@ from uuid import UUID
 
 from hypervisor import domain_xml, network_xml, storage_xml
 from hypervisor.specs import (
+    MACHINES,
     Backing,
     CpuSpec,
     DhcpReservation,
@@ -85,6 +87,29 @@ UEFI: Final = DomainSpec(
 )
 
 
+COMPATIBLE: Final = dataclasses.replace(
+    DOMAIN,
+    accelerator="tcg",
+    cpu=default_cpu("tcg"),
+    disks=(
+        DiskSpec(pool=POOL.name, volume="vm-1.qcow2", format="qcow2", target="sda", bus="sata", backing=BASE),
+        DiskSpec(pool=POOL.name, volume="seed-1.iso", format="iso", target="sdb", bus="sata", device="cdrom"),
+    ),
+    nics=(NicSpec(mac="52:55:55:0a:00:0a", network=NETWORK.name, model="e1000e"),),
+)
+ARM: Final = dataclasses.replace(
+    DOMAIN,
+    accelerator="tcg",
+    cpu=default_cpu("tcg", "aarch64"),
+    architecture="aarch64",
+    machine=MACHINES["aarch64"],
+    firmware="uefi",
+    disks=(DiskSpec(pool=POOL.name, volume="vm-1.qcow2", format="qcow2", target="vda", backing=BASE),),
+    nics=(NicSpec(mac="52:55:55:0a:00:0a", network=NETWORK.name),),
+)
+ARM_DIRECT: Final = dataclasses.replace(ARM, firmware="bios", direct_boot=PROBE.direct_boot, disks=(), nics=())
+
+
 def path_of(_pool: str, volume: str) -> str:
     return storage_xml.volume_path(POOL.path, volume)
 
@@ -104,6 +129,9 @@ CASES: Final[dict[str, Callable[[], str]]] = {
     "domain": lambda: domain_xml.build(DOMAIN, path_of),
     "domain-direct-boot": lambda: domain_xml.build(PROBE, path_of),
     "domain-uefi": lambda: domain_xml.build(UEFI, path_of),
+    "domain-compatible": lambda: domain_xml.build(COMPATIBLE, path_of),
+    "domain-aarch64": lambda: domain_xml.build(ARM, path_of),
+    "domain-aarch64-direct-boot": lambda: domain_xml.build(ARM_DIRECT, path_of),
     "metadata": lambda: domain_xml.build_metadata(DOMAIN.metadata),
 }
 

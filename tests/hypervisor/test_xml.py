@@ -23,7 +23,19 @@ from hypervisor.specs import (
     NicSpec,
 )
 from hypervisor.uri import connection_uri
-from tests.hypervisor.cases import CASES, DOMAIN, GOLDEN, NETWORK, POOL, PROBE, UEFI, path_of
+from tests.hypervisor.cases import (
+    ARM,
+    ARM_DIRECT,
+    CASES,
+    COMPATIBLE,
+    DOMAIN,
+    GOLDEN,
+    NETWORK,
+    POOL,
+    PROBE,
+    UEFI,
+    path_of,
+)
 
 INJECTION = "x</name><backingStore><path>/etc/shadow</path></backingStore><name>"
 
@@ -146,7 +158,7 @@ def as_libvirt_has_it(spec: DomainSpec) -> xml_tree.Element:
 
 
 def test_nothing_of_ours_changed() -> None:
-    for spec in (DOMAIN, PROBE, UEFI):
+    for spec in (DOMAIN, PROBE, UEFI, COMPATIBLE, ARM, ARM_DIRECT):
         assert domain_merge.merge(xml_tree.render(as_libvirt_has_it(DOMAIN)), DOMAIN, path_of) is None
         assert domain_merge.merge(domain_xml.build(spec, path_of), spec, path_of) is None
 
@@ -217,13 +229,14 @@ def test_libvirts_schema_takes_it(name: str) -> None:
 
 @pytest.mark.lab
 def test_a_real_libvirt_takes_it(ssh_address: HostAddress, connection_settings: ConnectionSettings) -> None:
-    """Validated, and defined; the lab has no KVM and no UEFI firmware."""
+    """Validated, and defined; the lab has no KVM."""
     driver = LibvirtHypervisor(ssh_address, connection_settings, "1a2b3c4d")
     driver.facts()
     connection = libvirt.open(connection_uri(ssh_address, connection_settings))
     network = connection.networkDefineXML(CASES["network"]())
     tcg = dataclasses.replace(DOMAIN, accelerator="tcg")
-    for spec in (tcg, PROBE):
+    uefi = dataclasses.replace(tcg, firmware="uefi")
+    for spec in (tcg, uefi, PROBE, COMPATIBLE, ARM, ARM_DIRECT):
         xml = domain_xml.build(spec, path_of)
         domain = connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
         current = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)

@@ -11,12 +11,14 @@ from apps.hosts.models import Host
 from apps.hosts.selectors import installation_id
 from apps.network.selectors import network_on
 from apps.network.services import address_reserve
+from apps.storage.models import Firmware
 from apps.storage.services import image_copy_ensure, volume_record
 from hypervisor.errors import HypervisorError
 from hypervisor.interface import Hypervisor
 from hypervisor.seed import build_seed
 from hypervisor.specs import Backing, DiskSpec, DomainMetadata, DomainSpec, NicSpec, VolumeSpec, default_cpu, mac_for
 from workers.cloud_init import meta_data, vendor_data
+from workers.compute.machine import accelerator_of, board_of, kit_of
 from workers.engine import Postpone, Run
 from workers.hosts import names
 from workers.storage import copy_gone, image_is_there, image_send_failed
@@ -101,13 +103,14 @@ def ensure_address(run: Run, vm: VM, host: Host) -> Nic:
 
 def domain_spec(vm: VM, host: Host, nic: Nic) -> DomainSpec:
     """The domain of a VM, from our records alone."""
-    pool = names()
+    pool, kit = names(), kit_of(vm)
     disks = [
         DiskSpec(
             pool=pool,
             volume=f"vol-{root_volume_id(vm)}.qcow2",
             format="qcow2",
-            target="vda",
+            target=f"{kit.letters}a",
+            bus=kit.bus,
             backing=Backing(
                 volume=f"img-{vm.image_id}.{vm.image.format}",
                 format="raw" if vm.image.format == "raw" else "qcow2",
@@ -117,9 +120,11 @@ def domain_spec(vm: VM, host: Host, nic: Nic) -> DomainSpec:
         )
     ]
     if vm.image and vm.image.cloud_init:
-        # A virtio disk, not a CD-ROM: the vendors' cloud kernels have no SATA driver and would not see it.
-        disks.append(DiskSpec(pool=pool, volume=seed_name(vm), format="iso", target="vdb"))
-    accelerator = "kvm" if host.accelerator == "kvm" else "tcg"
+        seed = DiskSpec(
+            pool=pool, volume=seed_name(vm), format="iso", target=f"{kit.letters}b", bus=kit.bus, device=kit.seed
+        )
+        disks.append(seed)
+    accelerator = accelerator_of(vm, host)
     return DomainSpec(
         uuid=vm.pk,
         name=vm.libvirt_name,
@@ -127,11 +132,13 @@ def domain_spec(vm: VM, host: Host, nic: Nic) -> DomainSpec:
         vcpus=vm.vcpus,
         memory_mib=vm.memory_mib,
         metadata=DomainMetadata(installation=installation_id(), fence=vm.fence, owner=vm.owner.get_username()),
-        accelerator=accelerator,  # type: ignore[arg-type]  # one of the two literals
-        cpu=default_cpu(accelerator),  # type: ignore[arg-type]
+        accelerator=accelerator,
+        cpu=default_cpu(accelerator, vm.architecture),
         disks=tuple(disks),
-        nics=(NicSpec(mac=nic.mac, network=nic.network.name),),
-        architecture=vm.image.architecture if vm.image else "x86_64",
+        nics=(NicSpec(mac=nic.mac, network=nic.network.name, model=kit.nic),),
+        architecture=vm.architecture,
+        machine=board_of(vm),
+        firmware="uefi" if vm.firmware == Firmware.UEFI else "bios",
     )
 
 

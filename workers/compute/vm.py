@@ -75,7 +75,8 @@ def _place(run: Run, vm: VM) -> Host:
             consumer_name=vm.name,
             owner_id=vm.owner_id,
             demand=demand,
-            architecture=vm.image.architecture if vm.image else "x86_64",
+            architecture=vm.architecture,
+            firmware=vm.firmware,
             host_id=uuid.UUID(wanted) if wanted else None,
         )
         VM.objects.filter(pk=vm.pk).update(host=host)

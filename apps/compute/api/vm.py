@@ -23,6 +23,7 @@ from apps.envelope.references import ReferenceFilter
 from apps.envelope.serializers import EmptySerializer, StrictSerializer, validated
 from apps.names import NameField
 from apps.operations.api import OperationSerializer, accepted
+from apps.storage.models import Devices, Firmware
 
 
 class AddressSerializer(serializers.Serializer[Any]):
@@ -37,6 +38,7 @@ class VMSerializer(serializers.ModelSerializer[VM]):
     host = serializers.CharField(source="host.name", default=None, allow_null=True, read_only=True)
     size = serializers.CharField(source="size_id", allow_null=True, read_only=True)
     image = serializers.CharField(source="image.name", default=None, allow_null=True, read_only=True)
+    architecture = serializers.CharField(read_only=True)
     addresses = serializers.SerializerMethodField()
 
     class Meta:
@@ -55,6 +57,9 @@ class VMSerializer(serializers.ModelSerializer[VM]):
             "memory_mib",
             "disk_gib",
             "image",
+            "architecture",
+            "firmware",
+            "devices",
             "addresses",
             "protected",
             "start_on_boot",
@@ -88,6 +93,8 @@ class VMCreateSerializer(StrictSerializer):
     host = serializers.CharField(max_length=63, required=False)
     tags = serializers.ListField(child=serializers.CharField(), max_length=20, required=False)
     start_on_boot = serializers.BooleanField(required=False)
+    firmware = serializers.ChoiceField(choices=Firmware.choices, required=False)
+    devices = serializers.ChoiceField(choices=Devices.choices, required=False)
 
 
 class VMUpdateSerializer(StrictSerializer):
@@ -135,6 +142,7 @@ def _as_serialized(row: dict[str, Any]) -> dict[str, Any]:
         "image": row["image__name"],
         "size": row["size_id"],
         "observed_at": row["seen_at"],
+        "architecture": row["image__architecture"] or "x86_64",
     }
     return {field: named[field] for field in VMSerializer.Meta.fields}
 

@@ -10,6 +10,7 @@ from apps.accounts.selectors import ssh_keys_for
 from apps.compute.models import VM
 from apps.compute.selectors.vm import STATUS, STATUSES, sizes
 from apps.hosts.selectors import hosts_for
+from apps.storage.models import Devices, Firmware
 from apps.storage.selectors import images_for
 
 CUSTOM = "custom"
@@ -84,6 +85,16 @@ class VMCreateForm(forms.Form):
     host = forms.ChoiceField(required=False, help_text="Cloudsite picks the host with the most free memory.")
     tags = forms.CharField(required=False, help_text="Separated by commas.")
     start_on_boot = forms.BooleanField(label="Start it again when its host has rebooted", required=False, initial=True)
+    firmware = forms.ChoiceField(
+        required=False,
+        choices=[("", "As the image says"), *Firmware.choices],
+        help_text="UEFI is what newer systems and big disks are installed for. It cannot be changed later.",
+    )
+    devices = forms.ChoiceField(
+        required=False,
+        choices=[("", "As the image says"), *Devices.choices],
+        help_text="Compatible is slower, and works for systems without virtio drivers.",
+    )
     user_data = forms.CharField(
         label="User-data",
         required=False,
@@ -120,7 +131,7 @@ class VMCreateForm(forms.Form):
     @property
     def has_advanced(self) -> bool:
         """Whether the advanced part holds something, so that it is shown open."""
-        names = ("user_data", "tags", "host")
+        names = ("user_data", "tags", "host", "firmware", "devices")
         return any(self[name].value() or self[name].errors for name in names if name in self.fields)
 
     @property
@@ -143,6 +154,8 @@ class VMCreateForm(forms.Form):
             "ssh_keys": [*keys, data["key_name"]] if data["public_key"].strip() else keys,
             "user_data": data["user_data"].replace("\r\n", "\n"),
             "host": data.get("host") or None,
+            "firmware": data["firmware"] or None,
+            "devices": data["devices"] or None,
             "tags": split_tags(data["tags"]),
             "start_on_boot": data["start_on_boot"],
         }

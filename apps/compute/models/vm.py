@@ -8,7 +8,7 @@ from django.db import models
 
 from apps.hosts.models import Host
 from apps.network.models import Network
-from apps.storage.models import Image, Volume
+from apps.storage.models import Devices, Firmware, Image, Volume
 
 
 class Size(models.Model):
@@ -60,6 +60,8 @@ class VM(models.Model):
     disk_gib = models.PositiveIntegerField()
     image = models.ForeignKey(Image, on_delete=models.PROTECT, null=True, related_name="vms")
     root_volume = models.OneToOneField(Volume, on_delete=models.SET_NULL, null=True, related_name="vm")
+    firmware = models.CharField(max_length=4, choices=Firmware.choices, default=Firmware.BIOS)
+    devices = models.CharField(max_length=10, choices=Devices.choices, default=Devices.VIRTIO)
     ssh_keys = models.JSONField(default=list, help_text="Public keys as they were at creation.")
     user_data = models.TextField(blank=True)
 
@@ -88,6 +90,11 @@ class VM(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def architecture(self) -> str:
+        """That of its image."""
+        return self.image.architecture if self.image else "x86_64"
 
     @property
     def libvirt_name(self) -> str:

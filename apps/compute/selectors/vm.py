@@ -36,12 +36,13 @@ LISTED = [
     *(field.name for field in VM._meta.concrete_fields if field.name not in ("user_data", "ssh_keys")),
     "host__name",
     "image__name",
+    "image__architecture",
 ]
 
 ROW = [
     "id", "name", "status", "reason", "power", "seen_at", "desired_power", "host__name", "size_id", "vcpus",
     "memory_mib", "disk_gib", "image__name", "observed_addresses", "protected", "start_on_boot", "tags", "notes",
-    "created_at",
+    "created_at", "image__architecture", "firmware", "devices",
 ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from apps.accounts.models import User
 from apps.accounts.selectors import ssh_keys_wanted
 from apps.compute.models import VM, DesiredPower, Phase, Power, Size
 from apps.compute.selectors.vm import vm_for
+from apps.compute.services.machine import machine_wanted
 from apps.compute.user_data import user_data_check
 from apps.envelope.mutation import Plan
 from apps.errors import Conflict, refused
@@ -57,6 +58,8 @@ def vm_create(
     host: str | None = None,
     tags: list[str] | None = None,
     start_on_boot: bool = True,
+    firmware: str | None = None,
+    devices: str | None = None,
 ) -> VMChange:
     """Wish for a VM of a size or of own numbers. "No host fits" is said at once; room is claimed by a worker.
 
@@ -71,8 +74,12 @@ def vm_create(
         raise refused("user_data", "user_data.no_cloud_init", f"{source.name} has no cloud-init to read it.")
     keys = ssh_keys_wanted(actor=actor, references=ssh_keys or [])
     wanted_host = host_wanted(actor=actor, reference=host) if host else None
+    machine = machine_wanted(image=source, firmware=firmware, devices=devices)
     decision = placement_preview(
-        demand=demand, architecture=source.architecture, host_id=wanted_host.pk if wanted_host else None
+        demand=demand,
+        architecture=source.architecture,
+        firmware=machine.firmware,
+        host_id=wanted_host.pk if wanted_host else None,
     )
     vm = VM(
         owner=actor,
@@ -83,6 +90,8 @@ def vm_create(
         memory_mib=demand.memory_mib,
         disk_gib=demand.disk_gib,
         image=source,
+        firmware=machine.firmware,
+        devices=machine.devices,
         ssh_keys=[key.public_key for key in keys],
         user_data=user_data,
         tags=_checked_tags(tags or []),
@@ -106,7 +115,7 @@ def _create_plan(actor: User, vm: VM, host: Host) -> Plan:
         f"claim {vm.vcpus} vCPU, {vm.memory_mib} MiB memory and {vm.disk_gib} GiB disk on {where}",
         f"make a {vm.disk_gib} GiB disk from the image {vm.image}",
         "reserve an address",
-        f"define {vm.libvirt_name} and start it",
+        f"define {vm.libvirt_name} ({vm.architecture}, {vm.get_firmware_display()}) and start it",
     ]
     if vm.image and not vm.image.copies.filter(host=host, ready=True).exists():
         changes.insert(1, f"send the image {vm.image} to {where}")
