@@ -147,7 +147,8 @@ def _fill(number: int) -> None:
         for index in range(10)
     )
     networks = Network.objects.bulk_create(
-        Network(host=host, name="cs-list", cidr="10.9.0.0/16", bridge="cs-list") for host in hosts
+        Network(host=host, name="default", libvirt_name="cs-list", cidr="10.9.0.0/16", bridge="cs-list")
+        for host in hosts
     )
     powers = (Power.RUNNING, Power.RUNNING, Power.RUNNING, Power.SHUTOFF, Power.PAUSED)
     vms = [

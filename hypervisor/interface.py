@@ -27,11 +27,13 @@ from hypervisor.specs import (
     GuestAddress,
     HostEvent,
     HostFacts,
+    LanSpec,
     Lease,
     NetworkSpec,
     PoolInfo,
     PoolSpec,
     Subnet,
+    Uplink,
     VolumeInfo,
     VolumeSpec,
 )
@@ -66,6 +68,11 @@ class Hypervisor(Protocol):
         subnet.
         """
 
+    def uplink(self) -> Uplink | None:
+        """Where the default route goes, over local and ssh; None where there is no such route, and over TLS,
+        where it cannot be read.
+        """
+
     # --- storage
     def ensure_pool(self, spec: PoolSpec) -> PoolInfo:
         """Defined, built, started, and again at boot. `Conflict` when the name is taken by another path."""
@@ -93,7 +100,7 @@ class Hypervisor(Protocol):
         """Gone afterwards; a missing one, or a missing pool, is fine."""
 
     # --- networks
-    def ensure_network(self, spec: NetworkSpec) -> None:
+    def ensure_network(self, spec: NetworkSpec | LanSpec) -> None:
         """Defined, running, started with the host. Reservations made since are kept. `Conflict`: name, bridge
         or subnet is taken.
         """

@@ -7,6 +7,7 @@ from typing import Final
 _OBJECT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]|[a-z0-9]", re.ASCII)
 _VOLUME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,120}\.(qcow2|raw|iso|img)", re.ASCII)
 _BRIDGE: Final = re.compile(r"[a-z][a-z0-9-]{0,14}", re.ASCII)
+_DEVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", re.ASCII)
 _LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
 _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.ASCII)
 _MAC: Final = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", re.ASCII)
@@ -32,6 +33,11 @@ def volume_name(text: str) -> str:
 def bridge_name(text: str) -> str:
     """A Linux interface name: 15 bytes at most (IFNAMSIZ)."""
     return _matching(_BRIDGE, text, "bridge name")
+
+
+def device_name(text: str) -> str:
+    """A network device that somebody else named; Linux allows more, nobody uses it."""
+    return _matching(_DEVICE, text, "device name")
 
 
 def user_name(text: str) -> str:

@@ -6,25 +6,39 @@ from ipaddress import IPv4Address, ip_network
 from uuid import UUID
 
 from hypervisor import names, xml_tree
-from hypervisor.specs import DhcpReservation, NetworkSpec, Subnet
+from hypervisor.specs import DhcpReservation, LanSpec, NetworkSpec, Subnet
 from hypervisor.xml_tree import E, Element, ElementMaker
 
 NAMESPACE = "urn:cloudsite:network:1"
 _OURS = ElementMaker(NAMESPACE, "cs")
 
 
-def build_network(spec: NetworkSpec) -> str:
-    return xml_tree.render(_network(spec, spec.reservations))
+def build_network(spec: NetworkSpec | LanSpec) -> str:
+    return xml_tree.render(_lan(spec) if isinstance(spec, LanSpec) else _network(spec, spec.reservations))
 
 
-def _network(spec: NetworkSpec, reservations: Iterable[DhcpReservation]) -> Element:
-    network = E.network(
+def _lan(spec: LanSpec) -> Element:
+    network = _head(spec)
+    if spec.is_bridge:
+        network.extend((E.forward(mode="bridge"), E.bridge(name=spec.device)))
+    else:
+        network.append(E.forward(E.interface(dev=spec.device), mode="bridge"))
+    return network
+
+
+def _head(spec: NetworkSpec | LanSpec) -> Element:
+    return E.network(
         E.name(spec.name),
         E.uuid(str(spec.uuid)),
         E.metadata(_OURS.network(installation=spec.installation)),
-        E.forward(mode="nat"),
-        E.bridge(name=spec.bridge, stp="on", delay="0"),
     )
+
+
+def _network(spec: NetworkSpec, reservations: Iterable[DhcpReservation]) -> Element:
+    network = _head(spec)
+    if not spec.isolated:
+        network.append(E.forward(mode="nat"))
+    network.append(E.bridge(name=spec.bridge, stp="on", delay="0"))
     if spec.mtu is not None:
         network.append(E.mtu(size=str(spec.mtu)))
     dhcp = E.dhcp(E.range(_lease(spec.lease_minutes), start=str(spec.dhcp_start), end=str(spec.dhcp_end)))
@@ -41,11 +55,13 @@ def _reservation(reservation: DhcpReservation, lease_minutes: int) -> Element:
     return E.host(_lease(lease_minutes), mac=reservation.mac, ip=str(reservation.ip))
 
 
-def merge_network(current: str, spec: NetworkSpec) -> str | None:
+def merge_network(current: str, spec: NetworkSpec | LanSpec) -> str | None:
     """The definition that says what the spec says and keeps further reservations; None when it already
     does.
     """
     actual = xml_tree.parse(current)
+    if isinstance(spec, LanSpec):
+        return None if xml_tree.contains(actual, _lan(spec)) else build_network(spec)
     reserved = _reserved(actual)
     missing = {r.mac: r.ip for r in spec.reservations if reserved.get(r.mac) != r.ip}
     if not missing and xml_tree.contains(actual, _network(spec, ())):

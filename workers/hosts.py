@@ -1,8 +1,6 @@
 """What operations on hosts do: identify, probe; and the reconcile that reads a host every few seconds."""
 
 import hashlib
-import uuid
-from ipaddress import IPv4Network
 from pathlib import Path
 
 import structlog
@@ -14,29 +12,24 @@ from apps.hosts.models import Accelerator, Host, HostStatus, Transport
 from apps.hosts.passwords import password_take
 from apps.hosts.selectors import installation_id
 from apps.hosts.services import fingerprint_of, host_set_limits
-from apps.network.models import Network
-from apps.network.selectors import gateway, network_on
-from apps.network.services import network_record
 from apps.operations.models import Operation
 from hypervisor import ssh
-from hypervisor.errors import Rejected
 from hypervisor.interface import Hypervisor
-from hypervisor.specs import AcceleratorProof, NetworkSpec, PoolSpec, VolumeSpec, every_reservation
+from hypervisor.specs import AcceleratorProof, PoolSpec, VolumeSpec
 from workers.connections import address_of, connect, connection_settings
 from workers.engine import Postpone, Run
+from workers.network import host_ensure_network
 from workers.observations import host_found
 
 log = structlog.get_logger(__name__)
 POOL_ROOT = "/var/lib/libvirt/images"
-NETWORKS = IPv4Network("192.168.0.0/16")
-FIRST_NETWORK = 150
 MOST_SILENCES = 2
 GIB = 2**30
 FACTS = ("hostname", "host_uuid", "cpus", "cpu_model", "memory_mib", "libvirt_version", "qemu_version")
 
 
 def names() -> str:
-    """The name of our pool and network on every host: ``cs-<installation>``."""
+    """The name of our pool and of the host's own network on every host: ``cs-<installation>``."""
     return f"cs-{installation_id()}"
 
 
@@ -110,64 +103,6 @@ def host_ensure_pool(host: Host, hypervisor: Hypervisor) -> None:
     host.pool_total_gib = info.capacity_bytes // GIB
     host.pool_free_gib = info.available_bytes // GIB
     host.save(update_fields=["pool_path", "pool_total_gib", "pool_free_gib"])
-
-
-def network_spec(network: Network) -> NetworkSpec:
-    """The libvirt network of a row."""
-    cidr = IPv4Network(network.cidr)
-    start, end = cidr[2], cidr[-2]
-    return NetworkSpec(
-        name=network.name,
-        uuid=network.pk,
-        bridge=network.bridge,
-        cidr=cidr,
-        gateway=gateway(network),
-        dhcp_start=start,
-        dhcp_end=end,
-        installation=installation_id(),
-        reservations=every_reservation(network.pk, start, end),
-    )
-
-
-def host_ensure_network(host: Host, hypervisor: Hypervisor) -> Network:
-    """Our NAT network, on the first /24 that is free on the host; the recorded one once it is recorded."""
-    known = network_on(host=host)
-    if known is not None:
-        hypervisor.ensure_network(network_spec(known))
-        return known
-    _remove_forgotten_network(hypervisor)
-    used = hypervisor.used_subnets()
-    refusal: Rejected | None = None
-    for cidr in _candidates():
-        if any(cidr.overlaps(other) for other in used if isinstance(other, IPv4Network)):
-            continue
-        network = Network(host=host, name=names(), cidr=str(cidr), bridge=names()[:15])
-        network.id = uuid.uuid5(host.pk, "nat")
-        try:
-            hypervisor.ensure_network(network_spec(network))
-        except Rejected as error:
-            refusal = error
-            continue
-        return network_record(
-            network_id=network.id, host=host, name=network.name, cidr=network.cidr, bridge=network.bridge
-        )
-    raise refusal or Rejected("Every /24 of 192.168.0.0/16 is in use on this host.")
-
-
-def _remove_forgotten_network(hypervisor: Hypervisor) -> None:
-    """A host that was removed and comes back still has our network, under an id that no record knows any more.
-
-    It goes, unless guests of ours are on the host: then the records are what is wrong, and the conflict is told.
-    """
-    mine = installation_id()
-    states = hypervisor.describe([domain.uuid for domain in hypervisor.domains()])
-    if not any(state.installation == mine for state in states.values()):
-        hypervisor.remove_network(names())
-
-
-def _candidates() -> list[IPv4Network]:
-    subnets = list(NETWORKS.subnets(new_prefix=24))
-    return subnets[FIRST_NETWORK:] + subnets[:FIRST_NETWORK]
 
 
 def _choose_accelerator(run: Run, host: Host, hypervisor: Hypervisor) -> None:

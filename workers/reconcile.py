@@ -17,13 +17,14 @@ from apps.events.services import event_record
 from apps.hosts.capacity import Foreign, foreign_record
 from apps.hosts.models import AllocationKind, Host, HostStatus
 from apps.hosts.selectors import installation_id
-from apps.network.models import Network
+from apps.network.models import Network, NetworkKind, NetworkPhase
 from apps.operations import timeouts
 from hypervisor.errors import HostBusy, HypervisorError
 from hypervisor.interface import Hypervisor
 from hypervisor.specs import DomainSummary
 from workers.connections import connect
-from workers.hosts import host_ensure_pool, network_spec
+from workers.hosts import host_ensure_pool
+from workers.network import network_spec
 from workers.observations import host_found, host_lost, now, vms_observed
 
 log = structlog.get_logger(__name__)
@@ -139,8 +140,8 @@ def _is_as_known(row: object, domain: DomainSummary) -> bool:
 def _record_addresses(host: Host, hypervisor: Hypervisor) -> None:
     """What the DHCP server handed out, on the VMs that asked. A VM that has none and had none is not read."""
     seen: dict[str, list[dict[str, str]]] = {}
-    for network in Network.objects.filter(host=host):
-        for lease in hypervisor.leases(network.name):
+    for network in Network.objects.filter(host=host, phase=NetworkPhase.READY).exclude(kind=NetworkKind.LAN):
+        for lease in hypervisor.leases(network.libvirt_name):
             seen.setdefault(lease.mac, []).append({"ip": str(lease.ip), "source": "lease"})
     concerned = Q(mac__in=list(seen)) | ~Q(vm__observed_addresses=[])
     cards = Nic.objects.filter(concerned, vm__host=host).order_by("vm_id", "mac")
@@ -157,7 +158,7 @@ def _record_addresses(host: Host, hypervisor: Hypervisor) -> None:
 def _prepare_after_boot(host: Host, hypervisor: Hypervisor) -> None:
     """A host that came up again: its pool and network first, then its guests."""
     host_ensure_pool(host, hypervisor)
-    for network in Network.objects.filter(host=host):
+    for network in Network.objects.filter(host=host, phase=NetworkPhase.READY):
         hypervisor.ensure_network(network_spec(network))
 
 

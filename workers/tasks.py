@@ -10,7 +10,7 @@ from celery import shared_task
 
 from apps.envelope.services import keys_forget
 from cloudsite.celery import app
-from workers import hosts, storage
+from workers import hosts, network, storage
 from workers.compute import power, vm
 from workers.engine import Handler, execute
 from workers.heartbeat import beat
@@ -25,6 +25,8 @@ HANDLERS = {
     "host.identify": Handler(run=hosts.host_identify, failed=hosts.host_probe_failed),
     "host.probe": Handler(run=hosts.host_probe, failed=hosts.host_probe_failed),
     "image.send": Handler(run=storage.image_send),
+    "network.create": Handler(run=network.network_create, failed=network.network_create_failed),
+    "network.delete": Handler(run=network.network_delete, failed=network.network_delete_failed),
     "vm.create": Handler(run=vm.vm_create, failed=vm.vm_create_failed),
     "vm.start": Handler(run=power.vm_start),
     "vm.shutdown": Handler(run=power.vm_shutdown, failed=power.vm_shutdown_failed),

@@ -8,8 +8,9 @@ from apps.network.models import Address, Network
 
 @admin.register(Network)
 class NetworkAdmin(ReadOnlyAdmin):
-    list_display = ["name", "host", "kind", "cidr", "bridge"]
-    list_select_related = ["host"]
+    list_display = ["name", "host", "kind", "cidr", "owner", "shared", "phase", "libvirt_name"]
+    list_select_related = ["host", "owner"]
+    search_fields = ["name", "cidr", "libvirt_name"]
 
 
 @admin.register(Address)

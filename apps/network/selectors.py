@@ -3,26 +3,67 @@
 import uuid
 from ipaddress import IPv4Address, IPv4Network
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from apps.accounts.models import User
+from apps.errors import NotFound, Refused, refused
 from apps.hosts.models import Host
-from apps.network.models import Address, Network
+from apps.names import as_id
+from apps.network.models import Address, Network, NetworkPhase
+
+DEFAULT = "default"
+"""What the network of every host's own is called."""
 
 
 def networks_for(*, actor: User) -> QuerySet[Network]:
-    """Networks with their hosts, for admins."""
-    return Network.objects.select_related("host") if actor.is_admin else Network.objects.none()
+    """One's own networks and those that are shared; all for an admin. With their hosts and owners."""
+    found = Network.objects.select_related("host", "owner")
+    return found if actor.is_admin else found.filter(Q(owner=actor) | Q(shared=True))
+
+
+def network_for(*, actor: User, network_id: uuid.UUID, lock: bool = False) -> Network:
+    """One network, locked for the transaction if asked. Raises ``NotFound``, also for a foreign one."""
+    found = networks_for(actor=actor).filter(pk=network_id)
+    network = (found.select_for_update(of=("self",)) if lock else found).first()
+    if network is None:
+        raise NotFound("network.not_found", "There is no network with this id.")
+    return network
+
+
+def network_wanted(*, actor: User, reference: str, lock: bool = False) -> Network | None:
+    """The network that a body names by id or name, one's own before a shared one. None: the host's own.
+
+    Raises ``Refused`` for an unknown, a foreign, or an unfinished one.
+    """
+    if reference == DEFAULT:
+        return None
+    network_id = as_id(reference)
+    found = networks_for(actor=actor).filter(Q(pk=network_id) if network_id else Q(name=reference, owner__isnull=False))
+    found = found.select_for_update(of=("self",)) if lock else found
+    named = sorted(found, key=lambda network: (network.owner_id != actor.pk, not network.shared))
+    if not named:
+        raise refused("network", "network.unknown", f"There is no network {reference!r}.")
+    if named[0].phase != NetworkPhase.READY:
+        raise refused("network", "network.not_ready", f"The network {named[0].name} is {named[0].phase}.")
+    return named[0]
+
+
+def network_users(network: Network) -> list[str]:
+    """Names of the machines that have an interface in it."""
+    return list(network.nics.order_by("vm__name").values_list("vm__name", flat=True))
 
 
 def network_on(*, host: Host) -> Network | None:
-    """Our NAT network on a host, once it is there."""
-    return Network.objects.filter(host=host).first()
+    """The host's own NAT network, once it is there."""
+    return Network.objects.filter(host=host, owner=None).first()
 
 
-def address_of(*, consumer_id: uuid.UUID) -> Address | None:
-    """What is reserved for a VM."""
-    return Address.objects.filter(consumer_id=consumer_id).first()
+def addresses_in(*, actor: User, network: Network) -> QuerySet[Address]:
+    """What is reserved in a network, in order: all for its owner and for admins, one's own in a shared one."""
+    found = network.addresses.order_by("ip")
+    if actor.is_admin or network.owner_id == actor.pk:
+        return found
+    return found.filter(consumer_id__in=network.nics.filter(vm__owner=actor).values("vm_id"))
 
 
 def gateway(network: Network) -> IPv4Address:
@@ -34,3 +75,14 @@ def addresses_free(*, network: Network) -> list[IPv4Address]:
     """What may still be handed out: never the network, the gateway or the broadcast address."""
     taken = set(network.addresses.values_list("ip", flat=True))
     return [ip for ip in list(IPv4Network(network.cidr).hosts())[1:] if str(ip) not in taken]
+
+
+def check_cidr_free(*, cidr: IPv4Network, host: Host) -> None:
+    """Raises ``Refused`` naming a network of ours on the host that overlaps; the host itself is asked later."""
+    for network in Network.objects.filter(host=host).exclude(cidr=""):
+        if IPv4Network(network.cidr).overlaps(cidr):
+            raise _overlap(cidr, f"the network {network.name} ({network.cidr})", host)
+
+
+def _overlap(cidr: IPv4Network, what: str, host: Host) -> Refused:
+    return refused("cidr", "network.overlap", f"{cidr} overlaps with {what} on {host.name}.")

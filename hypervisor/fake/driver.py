@@ -22,11 +22,13 @@ from hypervisor.specs import (
     GuestAddress,
     HostEvent,
     HostFacts,
+    LanSpec,
     Lease,
     NetworkSpec,
     PoolInfo,
     PoolSpec,
     Subnet,
+    Uplink,
     VolumeInfo,
     VolumeSpec,
 )
@@ -87,6 +89,13 @@ class FakeHypervisor:
     def used_subnets(self) -> frozenset[Subnet]:
         return self._do("used_subnets", networks.subnets)
 
+    def uplink(self) -> Uplink | None:
+        def read(state: State) -> Uplink | None:
+            device, _, kind = str((state.get("host", "facts") or {})["uplink"]).partition(":")
+            return Uplink(device=device, kind=kind) if device else None  # type: ignore[arg-type]  # as configured
+
+        return self._do("uplink", read)
+
     # --- storage
     def ensure_pool(self, spec: PoolSpec) -> PoolInfo:
         return self._do("ensure_pool", lambda state: storage.ensure_pool(state, spec))
@@ -119,7 +128,7 @@ class FakeHypervisor:
         self._do("remove_volume", lambda state: storage.remove_volume(state, self._host.files, pool, name))
 
     # --- networks
-    def ensure_network(self, spec: NetworkSpec) -> None:
+    def ensure_network(self, spec: NetworkSpec | LanSpec) -> None:
         self._do("ensure_network", lambda state: networks.ensure(state, self._us, spec))
 
     def remove_network(self, name: str) -> None:

@@ -25,6 +25,7 @@ _FACTS: Final[Body] = {
     "reachable": True,
     "architectures": ["x86_64"],
     "uefi": ["x86_64"],
+    "uplink": "eth0:ethernet",
 }
 
 
@@ -60,7 +61,9 @@ class FakeHost:
 
     # --- what the host is like
     def configure(self, **facts: object) -> None:
-        """cpus, memory_mib, capacity_bytes, kvm (does it really boot), obeys_acpi, reachable, architectures, uefi."""
+        """cpus, memory_mib, capacity_bytes, kvm (does it really boot), obeys_acpi, reachable, architectures, uefi,
+        uplink (DEVICE:KIND, or nothing).
+        """
         unknown = facts.keys() - _FACTS.keys()
         if unknown:
             raise ValueError(f"a fake host has no {unknown}")

@@ -5,22 +5,27 @@ from ipaddress import IPv4Address, IPv4Network
 
 from hypervisor.errors import Conflict, ForeignObject, NotFound
 from hypervisor.fake.store import Body, State
-from hypervisor.specs import DhcpReservation, Lease, NetworkSpec, Power, Subnet
+from hypervisor.specs import DhcpReservation, LanSpec, Lease, NetworkSpec, Power, Subnet
 
 
-def ensure(state: State, installation: str, spec: NetworkSpec) -> None:
+def ensure(state: State, installation: str, spec: NetworkSpec | LanSpec) -> None:
     found = ours(state, installation, spec.name)
     if found is not None and found["uuid"] != str(spec.uuid):
         raise Conflict(f"network {spec.name} has another UUID")
+    if isinstance(spec, LanSpec):
+        body: Body = {"uuid": str(spec.uuid), "bridge": spec.device, "cidr": "", "kind": "lan", "reservations": {}}
+        state.put("network", spec.name, body | {"installation": spec.installation, "lease_minutes": 0})
+        return
     for name, other in state.all("network").items():
         if name != spec.name and other["bridge"] == spec.bridge:
             raise Conflict(f"bridge {spec.bridge} belongs to network {name}")
-        if name != spec.name and IPv4Network(other["cidr"]).overlaps(spec.cidr):
+        if name != spec.name and other["cidr"] and IPv4Network(other["cidr"]).overlaps(spec.cidr):
             raise Conflict(f"{spec.cidr} is already in use by network {name}")
     reservations = (found or {}).get("reservations", {})
     addresses = {str(r.ip) for r in spec.reservations}
     kept = {mac: ip for mac, ip in reservations.items() if ip not in addresses}
-    body: Body = {"uuid": str(spec.uuid), "bridge": spec.bridge, "cidr": str(spec.cidr)}
+    kind = "isolated" if spec.isolated else "nat"
+    body = {"uuid": str(spec.uuid), "bridge": spec.bridge, "cidr": str(spec.cidr), "kind": kind}
     body |= {"installation": spec.installation, "lease_minutes": spec.lease_minutes}
     body["reservations"] = kept | {r.mac: str(r.ip) for r in spec.reservations}
     state.put("network", spec.name, body)
@@ -56,7 +61,7 @@ def remove_reservation(state: State, installation: str, name: str, mac: str) -> 
 
 
 def subnets(state: State) -> frozenset[Subnet]:
-    return frozenset(IPv4Network(network["cidr"]) for network in state.all("network").values())
+    return frozenset(IPv4Network(network["cidr"]) for network in state.all("network").values() if network["cidr"])
 
 
 def leases(state: State, name: str) -> list[Lease]:

@@ -29,11 +29,13 @@ from hypervisor.specs import (
     HostAddress,
     HostEvent,
     HostFacts,
+    LanSpec,
     Lease,
     NetworkSpec,
     PoolInfo,
     PoolSpec,
     Subnet,
+    Uplink,
     VolumeInfo,
     VolumeSpec,
 )
@@ -111,6 +113,9 @@ class LibvirtHypervisor:
         ours = self._on_networks("used_subnets", lambda networks: networks.subnets())
         return ours | routes.host_subnets(self._address, self._settings)
 
+    def uplink(self) -> Uplink | None:
+        return routes.uplink(self._address, self._settings)
+
     # --- storage
     def ensure_pool(self, spec: PoolSpec) -> PoolInfo:
         return self._on_storage("ensure_pool", lambda storage: storage.ensure_pool(spec))
@@ -135,7 +140,7 @@ class LibvirtHypervisor:
         self._on_storage("remove_volume", lambda storage: storage.remove_volume(pool, name))
 
     # --- networks
-    def ensure_network(self, spec: NetworkSpec) -> None:
+    def ensure_network(self, spec: NetworkSpec | LanSpec) -> None:
         self._on_networks("ensure_network", lambda networks: networks.ensure(spec))
 
     def remove_network(self, name: str) -> None:

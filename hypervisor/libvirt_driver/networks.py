@@ -7,7 +7,7 @@ import libvirt
 
 from hypervisor import network_xml
 from hypervisor.errors import Conflict, ForeignObject
-from hypervisor.specs import DhcpReservation, Lease, NetworkSpec, Subnet
+from hypervisor.specs import DhcpReservation, LanSpec, Lease, NetworkSpec, Subnet
 
 
 class Networks:
@@ -33,10 +33,11 @@ class Networks:
             raise ForeignObject(f"network {name} is not ours")
         return network, xml
 
-    def ensure(self, spec: NetworkSpec) -> None:
+    def ensure(self, spec: NetworkSpec | LanSpec) -> None:
         found = self._ours(spec.name)
         if found is None:
-            self._refuse_taken_bridge(spec)
+            if isinstance(spec, NetworkSpec):
+                self._refuse_taken_bridge(spec)
             network = self._connection.networkDefineXML(network_xml.build_network(spec))
         else:
             network, current = found

@@ -1,5 +1,6 @@
-"""NAT networks, DHCP, and addresses with where they were seen."""
+"""Networks, DHCP, and addresses with where they were seen."""
 
+import hashlib
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal
@@ -24,7 +25,7 @@ class DhcpReservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSpec:
-    """A NAT network with DHCP.
+    """A network of its own on the host with DHCP: behind NAT, or `isolated` with no way out.
 
     Give it all its `reservations` (`every_reservation`) at once: a later one makes libvirt take down and set
     up the network's firewall rules, which costs 0.3 s and the packets of every guest meanwhile (measured,
@@ -40,6 +41,7 @@ class NetworkSpec:
     dhcp_start: IPv4Address
     dhcp_end: IPv4Address
     installation: str
+    isolated: bool = False
     reservations: tuple[DhcpReservation, ...] = ()
     mtu: int | None = None
     lease_minutes: int = 5
@@ -53,6 +55,33 @@ class NetworkSpec:
                 raise ValueError(f"{address} is not in {self.cidr}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanSpec:
+    """The network that the host itself is in: over a bridge of the host, or as macvtap on a card of it.
+
+    Over macvtap host and guest do not reach each other, and a Wi-Fi card refuses other MACs than its own.
+    """
+
+    name: str
+    uuid: UUID
+    device: str
+    is_bridge: bool
+    installation: str
+
+    def __post_init__(self) -> None:
+        names.object_name(self.name)
+        names.device_name(self.device)
+        names.token(self.installation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uplink:
+    """Where the host's default route goes."""
+
+    device: str
+    kind: Literal["bridge", "ethernet", "wireless"]
+
+
 def mac_for(network: UUID, ip: IPv4Address) -> str:
     """The MAC that belongs to an address: whoever gets the address gets the MAC with it.
 
@@ -62,6 +91,12 @@ def mac_for(network: UUID, ip: IPv4Address) -> str:
     """
     octets = bytes([0x52, *network.bytes[-2:], *ip.packed[-3:]])
     return octets.hex(":")
+
+
+def mac_without_address(network: UUID, guest: UUID) -> str:
+    """The MAC of a guest in a network that has no addresses of ours; its own each, the same when asked again."""
+    digest = hashlib.sha256(network.bytes + guest.bytes).digest()
+    return bytes([0x56, *digest[:5]]).hex(":")
 
 
 def every_reservation(network: UUID, start: IPv4Address, end: IPv4Address) -> tuple[DhcpReservation, ...]:

@@ -55,6 +55,7 @@ def quick_passwords(settings: Any) -> None:
 def world(member: Any, make_vm: Any, make_key: Any, host: Any, make_host: Any) -> dict[str, Any]:
     """One object of each kind; those that people own are ``member``'s."""
     from apps.hosts.services import fingerprint_of
+    from apps.network.models import Network
     from apps.operations.services import operation_create
     from apps.placement.models import Placement
 
@@ -68,6 +69,9 @@ def world(member: Any, make_vm: Any, make_key: Any, host: Any, make_host: Any) -
 
     vm = make_vm(member, "web-1", host=host)
     empty = make_host("empty", transport="ssh", user="cloud", offered_key="ssh-ed25519 AAAA", host_key="")
+    network = Network.objects.create(
+        host=host, owner=member, name="shop", kind="isolated", cidr="192.168.77.0/24", libvirt_name="cs-1-shop"
+    )
     placement = Placement.objects.create(
         consumer_id=vm.pk, consumer_name="web-1", host_id=host.pk, host_name="h1", policy="spread", trace={}
     )
@@ -77,6 +81,7 @@ def world(member: Any, make_vm: Any, make_key: Any, host: Any, make_host: Any) -
         "operation_id": operation("busy").pk,
         "failed_id": operation("failed", status="failed", retryable=True).pk,
         "host_id": empty.pk,
+        "network_id": network.pk,
         "placement_id": placement.pk,
         "key_id": make_key(member).pk,
         "fingerprint": fingerprint_of(empty.offered_key),

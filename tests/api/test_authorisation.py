@@ -44,6 +44,11 @@ ROWS: dict[tuple[str, str], tuple[str, int, dict[str, Any] | None]] = {
     ("hosts/{host_id}/", "delete"): (ADMINS, 204, None),
     ("hosts/{host_id}/trust/", "post"): (ADMINS, 202, {"fingerprint": "SHA256:dummy"}),
     ("hosts/{host_id}/probe/", "post"): (ADMINS, 202, {}),
+    ("networks/", "get"): (EVERYBODY, 200, None),
+    ("networks/", "post"): (EVERYBODY, 202, {"name": "new", "kind": "isolated"}),
+    ("networks/{network_id}/", "get"): (OWN, 200, None),
+    ("networks/{network_id}/", "patch"): (OWN, 200, {"name": "other"}),
+    ("networks/{network_id}/", "delete"): (OWN, 202, None),
     ("placements/", "get"): (ADMINS, 200, None),
     ("placements/{placement_id}/", "get"): (ADMINS, 200, None),
     ("ssh-keys/", "get"): (PERSONAL, 200, None),
@@ -144,7 +149,7 @@ def test_what_is_missing_looks_like_what_is_foreign(
 
 
 def test_lists_hold_nothing_foreign(world: dict[str, Any], client_of: Any) -> None:
-    for route in ("vms/", "operations/", "events/", "ssh-keys/"):
+    for route in ("vms/", "operations/", "events/", "ssh-keys/", "networks/"):
         assert client_of("other").get(f"/api/v1/{route}").json()["results"] == [], route
         assert client_of("viewer").get(f"/api/v1/{route}").json()["results"] == [], route
     assert client_of("admin").get("/api/v1/ssh-keys/").json()["results"] == []

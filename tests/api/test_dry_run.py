@@ -20,6 +20,7 @@ def client(api_for: Any, admin: Any) -> Any:
 @pytest.fixture
 def world(admin: Any, make_vm: Any, make_host: Any, make_key: Any, host: Any) -> dict[str, Any]:
     """One object of every kind, each in a state in which every change is accepted."""
+    from apps.network.models import Network
     from apps.operations.services import operation_create
 
     empty = make_host("empty", transport="ssh", user="cloud", offered_key="ssh-ed25519 AAAA", host_key="")
@@ -29,7 +30,10 @@ def world(admin: Any, make_vm: Any, make_host: Any, make_key: Any, host: Any) ->
     failed = operation_create(kind="vm.start", target_type="vm", target=make_vm(admin, "web-3"), actor=admin)
     failed.status, failed.retryable = "failed", True
     failed.save()
-    return {"vm": vm, "host": empty, "active": active, "failed": failed, "key": make_key(admin)}
+    network = Network.objects.create(
+        host=host, owner=admin, name="shop", kind="isolated", cidr="192.168.77.0/24", libvirt_name="cs-1-shop"
+    )
+    return {"network": network, "vm": vm, "host": empty, "active": active, "failed": failed, "key": make_key(admin)}
 
 
 def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str, Any] | None]]:
@@ -37,6 +41,7 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str
     from apps.hosts.services import fingerprint_of
 
     vm, host = f"/api/v1/vms/{world['vm'].pk}/", f"/api/v1/hosts/{world['host'].pk}/"
+    network = f"/api/v1/networks/{world['network'].pk}/"
     fingerprint = fingerprint_of(world["host"].offered_key)
     operations = "/api/v1/operations/"
     new_vm = {"name": "new", "image": "tiny", "size": "s-1vcpu-512mb"}
@@ -51,6 +56,9 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str
         ("post", "/api/v1/vms/{vm_id}/power-off/"): (f"{vm}power-off/", {}),
         ("post", "/api/v1/vms/{vm_id}/reboot/"): (f"{vm}reboot/", {}),
         ("post", "/api/v1/vms/{vm_id}/reset/"): (f"{vm}reset/", {}),
+        ("post", "/api/v1/networks/"): ("/api/v1/networks/", {"name": "new", "kind": "nat", "cidr": "10.7.0.0/24"}),
+        ("patch", "/api/v1/networks/{network_id}/"): (network, {"name": "other", "shared": True}),
+        ("delete", "/api/v1/networks/{network_id}/"): (network, None),
         ("post", "/api/v1/operations/{operation_id}/cancel/"): (f"{operations}{world['active'].pk}/cancel/", {}),
         ("post", "/api/v1/operations/{operation_id}/retry/"): (f"{operations}{world['failed'].pk}/retry/", {}),
         ("post", "/api/v1/hosts/"): ("/api/v1/hosts/", {"name": "new", "uri": "qemu+tls://new.example/system"}),
@@ -76,6 +84,9 @@ CHANGES = [
     ("patch", "/api/v1/vms/{vm_id}/"),
     ("delete", "/api/v1/vms/{vm_id}/"),
     *(("post", f"/api/v1/vms/{{vm_id}}/{v}/") for v in ("rename", "start", "shutdown", "power-off", "reboot", "reset")),
+    ("post", "/api/v1/networks/"),
+    ("patch", "/api/v1/networks/{network_id}/"),
+    ("delete", "/api/v1/networks/{network_id}/"),
     ("post", "/api/v1/operations/{operation_id}/cancel/"),
     ("post", "/api/v1/operations/{operation_id}/retry/"),
     ("post", "/api/v1/hosts/"),

@@ -25,7 +25,7 @@ def url(vm: Any, verb: str = "") -> str:
 def test_detail_shows_addresses_with_their_source(client: Any, vm: Any, host: Any) -> None:
     from apps.network.models import Network
 
-    network = Network.objects.create(name="cs", host=host, cidr="10.9.0.0/24", bridge="cs0")
+    network = Network.objects.create(libvirt_name="cs", host=host, cidr="10.9.0.0/24", bridge="cs0")
     vm.nics.create(network=network, mac="52:54:00:00:00:01", ip="10.9.0.2")
     vm.observed_addresses = [{"ip": "10.9.0.2", "source": "lease"}, {"ip": "10.9.0.77", "source": "arp"}]
     vm.save()

@@ -247,7 +247,9 @@ def fill(number: int, *, owner: Any, make_vm: Any, make_host: Any, make_key: Any
         serial = VM.objects.count()
         host = make_host(f"host-{serial}")
         vm = make_vm(owner, f"web-{serial}", host=host, size_id="s-1vcpu-512mb")
-        network = Network.objects.create(name=f"net-{serial}", host=host, cidr="10.9.0.0/24", bridge=f"b{serial}")
+        network = Network.objects.create(
+            libvirt_name=f"net-{serial}", host=host, cidr="10.9.0.0/24", bridge=f"b{serial}"
+        )
         vm.nics.create(network=network, mac=f"52:54:00:00:{serial // 256:02x}:{serial % 256:02x}", ip="10.9.0.2")
         operation_create(kind="vm.start", target_type="vm", target=vm, actor=owner)
         Image.objects.create(name=f"img-{serial}", sha256="0" * 64, size_bytes=1, virtual_size_bytes=1)

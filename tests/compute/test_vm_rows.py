@@ -16,7 +16,7 @@ from apps.network.models import Network
 @pytest.fixture
 def vms(admin: Any, host: Any, image: Any) -> list[VM]:
     """One with everything, one with nothing."""
-    network = Network.objects.create(host=host, name="cs-test", cidr="192.168.150.0/24", bridge="cs-test")
+    network = Network.objects.create(host=host, libvirt_name="cs-test", cidr="192.168.150.0/24", bridge="cs-test")
     numbers = {"vcpus": 1, "memory_mib": 512, "disk_gib": 10}
     full = VM.objects.create(
         owner=admin,

@@ -64,7 +64,9 @@ def make_vm(host: Any, image: Any) -> Callable[..., Any]:
     from apps.network.models import Network
 
     network = Network.objects.get_or_create(
-        host=host, name="cs-test", defaults={"cidr": "192.168.150.0/24", "bridge": "cs0"}
+        host=host,
+        libvirt_name="cs-test",
+        defaults={"name": "default", "shared": True, "cidr": "192.168.150.0/24", "bridge": "cs0"},
     )[0]
 
     def make(owner: Any, name: str, **more: Any) -> VM:

@@ -19,6 +19,7 @@ from hypervisor.specs import (
     DiskSpec,
     DomainMetadata,
     DomainSpec,
+    LanSpec,
     NetworkSpec,
     NicSpec,
     PoolSpec,
@@ -44,6 +45,7 @@ NETWORK: Final = NetworkSpec(
     reservations=every_reservation(UUID_1, IPv4Address("10.66.0.10"), IPv4Address("10.66.0.12")),
     mtu=1450,
 )
+LAN: Final = LanSpec(name="cs-1a2b3c4d-office", uuid=UUID_1, device="enp3s0", is_bridge=False, installation="1a2b3c4d")
 DOMAIN: Final = DomainSpec(
     uuid=UUID_1,
     name="cs-1a2b3c4d-1111",
@@ -122,6 +124,9 @@ CASES: Final[dict[str, Callable[[], str]]] = {
     ),
     "volume-overlay": lambda: storage_xml.build_volume(OVERLAY, pool_path=POOL.path),
     "network": lambda: network_xml.build_network(NETWORK),
+    "network-isolated": lambda: network_xml.build_network(dataclasses.replace(NETWORK, isolated=True, reservations=())),
+    "network-lan-bridge": lambda: network_xml.build_network(dataclasses.replace(LAN, device="br0", is_bridge=True)),
+    "network-lan-macvtap": lambda: network_xml.build_network(LAN),
     "reservation": lambda: network_xml.build_reservation(
         DhcpReservation(mac="52:54:00:00:00:01", ip=IPv4Address("10.66.0.40")), lease_minutes=5
     ),

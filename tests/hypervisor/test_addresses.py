@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hypervisor.routes import parse_routes
+from hypervisor.routes import parse_default, parse_routes, parse_uplink
 from hypervisor.specs import ConnectionSettings, HostAddress, Transport
 from hypervisor.ssh_files import ensure_ssh_files, ssh_config
 from hypervisor.uri import connection_uri
@@ -119,3 +119,29 @@ x\tzz\t0\t0\t0\t0\t0\tzz
 
 def test_routes_of_the_kernel_are_read() -> None:
     assert set(parse_routes(TABLE)) == {IPv4Network("10.0.0.0/24"), IPv4Network("192.168.122.0/24")}
+
+
+DEFAULTS = TABLE.replace("\t0\t0\t0\t00000000", "\t0\t0\t900\t00000000") + (
+    "wlan0\t00000000\t0101A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0\n"
+    "br0\t00000000\t0101A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "device", "kind"),
+    [
+        (DEFAULTS, "br0", "ethernet"),
+        (f"{DEFAULTS}kind wlan0 wireless\nkind br0 bridge\n", "br0", "bridge"),
+        (DEFAULTS.replace("\t100\t", "\t700\t") + "kind wlan0 wireless\n", "wlan0", "wireless"),
+    ],
+)
+def test_the_default_route_with_the_lowest_metric_counts(text: str, device: str, kind: str) -> None:
+    seen = parse_uplink(text)
+    assert seen is not None
+    assert (seen.device, seen.kind) == (device, kind)
+
+
+@pytest.mark.parametrize("text", ["", "Iface\nx", "h\n../e\t00000000\t0\t0\t0\t0\t1\t00000000\n", "kind\nkind a\n"])
+def test_no_default_route(text: str) -> None:
+    assert parse_default(text) is None
+    assert parse_uplink(text) is None

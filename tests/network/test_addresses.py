@@ -17,7 +17,7 @@ from tests.parallel import in_parallel
 
 
 def make_network(host: Any, cidr: str = "192.168.150.0/24") -> Network:
-    return network_record(network_id=uuid.uuid4(), host=host, name="cs-1", cidr=cidr, bridge="cs-1")
+    return network_record(network_id=uuid.uuid4(), host=host, libvirt_name="cs-1", cidr=cidr, bridge="cs-1")
 
 
 def reserve(network: Network, consumer_id: uuid.UUID) -> Address:

@@ -135,7 +135,7 @@ def domain_spec(vm: VM, host: Host, nic: Nic) -> DomainSpec:
         accelerator=accelerator,
         cpu=default_cpu(accelerator, vm.architecture),
         disks=tuple(disks),
-        nics=(NicSpec(mac=nic.mac, network=nic.network.name, model=kit.nic),),
+        nics=(NicSpec(mac=nic.mac, network=nic.network.libvirt_name, model=kit.nic),),
         architecture=vm.architecture,
         machine=board_of(vm),
         firmware="uefi" if vm.firmware == Firmware.UEFI else "bios",
