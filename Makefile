@@ -23,6 +23,12 @@ manage: ## one management command in the running installation (ARGS="shell")
 service: ## install systemd units, so that Cloudsite starts with the machine
 	@$(BOOTSTRAP) service $(ARGS)
 
+backup: ## write database, keys and certificates to one file (ARGS="FILE")
+	@$(BOOTSTRAP) backup $(ARGS)
+
+restore: ## get a backup back (ARGS="FILE [--dry-run] [--yes]")
+	@$(BOOTSTRAP) restore $(ARGS)
+
 uninstall: ## take back everything that was changed on this machine
 	@$(BOOTSTRAP) uninstall $(ARGS)
 
@@ -47,4 +53,4 @@ lab: ## start two real libvirt hosts in namespaces and enrol them (ARGS="down --
 bench: ## measure against the same steps by hand
 	@$(BOOTSTRAP) tool bench $(ARGS)
 
-.PHONY: help run stop logs preflight manage service uninstall test check generate lock fresh lab bench
+.PHONY: help run stop logs preflight manage service backup restore uninstall test check generate lock fresh lab bench

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bootstrap import (
+    backup,
     check,
     commands,
     fresh,
@@ -16,6 +17,7 @@ from bootstrap import (
     lock,
     logfiles,
     preflight,
+    restoring,
     service,
     settings,
     supervisor,
@@ -108,6 +110,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "image": image,
     "preflight": show_preflight,
     "service": service.start,
+    "backup": backup.start,
+    "restore": restoring.start,
     "uninstall": uninstall.start,
     "test": test,
     "check": run_checks,

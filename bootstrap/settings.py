@@ -7,6 +7,7 @@ process runs where are repeated here.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -191,3 +192,10 @@ def load_secrets(settings: Settings) -> dict[str, str]:
             stream.writelines(f"{name}={value}\n" for name, value in stored.items())
         temporary.replace(path)
     return {name: os.environ.get(name) or value for name, value in stored.items()}
+
+
+def installation_of(settings: Settings) -> str:
+    """The eight hex digits of the installation in a state directory; empty where there is none."""
+    path = settings.state_dir / "installation"
+    text = path.read_text().strip() if path.exists() else ""
+    return text if re.fullmatch(r"[0-9a-f]{8}", text) else ""

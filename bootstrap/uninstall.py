@@ -14,7 +14,7 @@ from bootstrap.commands import CommandFailed, as_root, is_root, run
 from bootstrap.console import say, step
 from bootstrap.errors import BootstrapError
 from bootstrap.root_tasks import get_ticket
-from bootstrap.settings import Settings, load
+from bootstrap.settings import Settings, installation_of, load
 
 SECONDS = 60.0
 PURGE_SECONDS = 900.0
@@ -105,12 +105,6 @@ def make_plan(settings: Settings, record: Path = machine.RECORD) -> Plan:
         memberships=changes.memberships,
         stays=(*stays, *kept),
     )
-
-
-def installation_of(settings: Settings) -> str:
-    path = settings.state_dir / "installation"
-    text = path.read_text().strip() if path.exists() else ""
-    return text if re.fullmatch(r"[0-9a-f]{8}", text) else ""
 
 
 def _virsh_command(*words: str) -> list[str]:

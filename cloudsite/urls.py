@@ -18,6 +18,7 @@ from cloudsite import views
 api_urlpatterns = [
     *accounts.api_urlpatterns,
     *compute.api_urlpatterns,
+    *dashboard.api_urlpatterns,
     *events.api_urlpatterns,
     *hosts.api_urlpatterns,
     *network.api_urlpatterns,

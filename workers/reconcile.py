@@ -18,10 +18,11 @@ from apps.hosts.capacity import Foreign, foreign_record
 from apps.hosts.models import AllocationKind, Host, HostStatus
 from apps.hosts.selectors import installation_id
 from apps.network.models import Network, NetworkKind, NetworkPhase
+from apps.network.services import address_release, addresses_hold
 from apps.operations import timeouts
 from hypervisor.errors import HostBusy, HypervisorError
 from hypervisor.interface import Hypervisor
-from hypervisor.specs import DomainSummary
+from hypervisor.specs import DomainState, DomainSummary, mac_for
 from workers.connections import connect
 from workers.hosts import host_ensure_pool
 from workers.network import network_spec
@@ -116,8 +117,11 @@ def _record_foreign(host: Host, hypervisor: Hypervisor, rest: list[DomainSummary
         state, row = states.get(domain.uuid), known.get(domain.uuid)
         if state is None and row is None:
             continue
-        if state is not None and state.installation == mine and row is None:
-            log.warning("reconcile.unknown_domain_of_ours", domain=domain.name, uuid=str(domain.uuid))
+        marked = state.installation == mine if state else bool(row and row.ours)
+        if state is not None and marked:
+            _keep_identity(host, state)
+            if row is None:
+                log.warning("reconcile.unknown_domain_of_ours", domain=domain.name, uuid=str(domain.uuid))
         foreign.append(
             Foreign(
                 uuid=domain.uuid,
@@ -125,9 +129,18 @@ def _record_foreign(host: Host, hypervisor: Hypervisor, rest: list[DomainSummary
                 power=domain.power.value,
                 vcpus=state.vcpus if state else (row.vcpus if row else 0),
                 memory_mib=state.memory_mib if state else (row.memory_mib if row else 0),
+                ours=marked,
             )
         )
     foreign_record(host_id=host.pk, domains=foreign)
+    for consumer_id in {row.consumer_id for row in known.values() if row.ours} - {item.uuid for item in foreign}:
+        if not VM.objects.filter(pk=consumer_id).exists():
+            address_release(consumer_id=consumer_id)
+
+
+def _keep_identity(host: Host, state: DomainState) -> None:
+    """A machine of ours that no row names goes on using its address: no new machine may be given the same."""
+    addresses_hold(host=host, consumer_id=state.uuid, hostname=state.name, macs=state.macs, mac_of=mac_for)
 
 
 def _is_as_known(row: object, domain: DomainSummary) -> bool:

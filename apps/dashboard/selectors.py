@@ -1,4 +1,6 @@
-"""Reads that combine apps: the overview and the search."""
+"""Reads that combine apps: the overview, the search, and in what hosts and records differ."""
+
+from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
@@ -12,10 +14,11 @@ from apps.accounts.models import SSHKey, User
 from apps.accounts.selectors import ssh_keys_for
 from apps.compute.models import VM
 from apps.compute.selectors.vm import vms_by_status, vms_for
+from apps.errors import Forbidden
 from apps.events.models import Event
 from apps.events.selectors import events_for
-from apps.hosts.models import Host, HostStatus
-from apps.hosts.selectors import hosts_for
+from apps.hosts.models import Allocation, AllocationKind, Host, HostStatus, Installation
+from apps.hosts.selectors import hosts_for, restored_installation
 from apps.names import as_id
 from apps.operations.models import ACTIVE, Operation, Status
 from apps.operations.selectors import operations_for
@@ -57,6 +60,7 @@ class Overview:
     is_stuck: bool
     events: list[Event]
     alive: set[uuid.UUID]
+    differences: Differences | None
     steps: list[Step] = field(default_factory=list)
 
 
@@ -81,6 +85,7 @@ def overview_for(*, actor: User) -> Overview:
         is_stuck=active.filter(status=Status.QUEUED, run_after__lt=Now() - STUCK_AFTER).exists(),
         events=events,
         alive=_alive(actor, events),
+        differences=differences_for(actor=actor) if actor.is_admin and restored_installation() else None,
         steps=[] if vms else _first_steps(actor, hosts=hosts, images_total=images_total),
     )
 
@@ -123,6 +128,31 @@ def _first_steps(actor: User, *, hosts: list[Host], images_total: int) -> list[S
         button="Create",
     )
     return [host, image, key, machine] if actor.is_admin else [image, key, machine]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Differences:
+    """In what hosts and records differ, and whether a restored backup is the reason."""
+
+    installation: Installation | None
+    unknown: list[Allocation]
+    missing: list[VM]
+
+    @property
+    def total(self) -> int:
+        return len(self.unknown) + len(self.missing)
+
+
+def differences_for(*, actor: User) -> Differences:
+    """Machines of ours that no row names, and rows whose host does not know them. Raises ``Forbidden``."""
+    if not actor.is_admin:
+        raise Forbidden("installation.admin_only", "Only administrators see in what hosts and records differ.")
+    ours = Allocation.objects.filter(kind=AllocationKind.FOREIGN, ours=True)
+    return Differences(
+        installation=restored_installation(),
+        unknown=list(ours.select_related("host").order_by("host__name", "label")),
+        missing=list(vms_for(actor=actor).filter(missing=True).order_by("name")),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

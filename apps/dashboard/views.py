@@ -1,10 +1,12 @@
 """Pages that combine apps."""
 
+from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 
-from apps.dashboard.selectors import overview_for, search_for
-from apps.pages import PageRequest, page, show
+from apps.dashboard.selectors import differences_for, overview_for, search_for
+from apps.dashboard.services import installation_confirm_restored
+from apps.pages import PageRequest, action, page, show
 
 
 @page
@@ -21,3 +23,18 @@ def search(request: PageRequest) -> HttpResponse:
     text = request.GET.get("q", "").replace("\x00", "").strip()[:100]
     context = {"search_text": text, "found": search_for(actor=request.user, text=text)}
     return render(request, "dashboard/search.html", context)
+
+
+@page
+def differences(request: PageRequest) -> HttpResponse:
+    """In what the hosts and our records differ: after a backup was restored, or beside us."""
+    found = differences_for(actor=request.user)
+    return render(request, "dashboard/differences.html", {"section": "overview", "differences": found})
+
+
+@action
+def differences_confirm(request: PageRequest) -> HttpResponse:
+    """The notice of the restored backup has been read."""
+    installation_confirm_restored(actor=request.user)
+    messages.success(request, "The overview says no more that a backup was restored.")
+    return redirect("overview")

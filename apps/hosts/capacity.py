@@ -111,13 +111,17 @@ def _give_back(allocation: Allocation) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Foreign:
-    """A domain on the host that is not ours: shown and counted, never touched."""
+    """A domain on the host that no row of ours names: shown and counted, never touched.
+
+    ``ours``: it carries our installation's mark all the same, as after an old backup was restored.
+    """
 
     uuid: uuid.UUID
     name: str
     power: str
     vcpus: int
     memory_mib: int
+    ours: bool = False
 
 
 def foreign_record(*, host_id: uuid.UUID, domains: list[Foreign]) -> None:
@@ -143,8 +147,8 @@ def _taken(domain: Foreign) -> tuple[int, int]:
 
 
 def _same(allocation: Allocation, domain: Foreign) -> bool:
-    wanted = (domain.name[:100], domain.power, *_taken(domain))
-    return (allocation.label, allocation.power, allocation.vcpus, allocation.memory_mib) == wanted
+    wanted = (domain.name[:100], domain.power, domain.ours, *_taken(domain))
+    return (allocation.label, allocation.power, allocation.ours, allocation.vcpus, allocation.memory_mib) == wanted
 
 
 def _count_foreign(host_id: uuid.UUID, domain: Foreign) -> None:
@@ -155,6 +159,7 @@ def _count_foreign(host_id: uuid.UUID, domain: Foreign) -> None:
         label=domain.name[:100],
         kind=AllocationKind.FOREIGN,
         power=domain.power,
+        ours=domain.ours,
         vcpus=vcpus,
         memory_mib=memory,
         disk_gib=0,

@@ -29,6 +29,8 @@ class Installation(models.Model):
     """One row: the identity that stands in every domain's metadata and in our pool and network names."""
 
     id = models.CharField(primary_key=True, max_length=8)
+    restored_at = models.DateTimeField(null=True, help_text="When a backup was restored, until somebody confirmed it.")
+    restored_from = models.DateTimeField(null=True, help_text="When that backup was made.")
 
     def __str__(self) -> str:
         return self.id
@@ -135,6 +137,7 @@ class Allocation(models.Model):
     memory_mib = models.PositiveIntegerField()
     disk_gib = models.PositiveIntegerField()
     power = models.CharField(max_length=10, blank=True, help_text="Of a foreign domain, as last seen.")
+    ours = models.BooleanField(default=False, help_text="A domain of this installation that no row names.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -15,6 +15,11 @@ def installation_id() -> str:
     return str(Installation.objects.values_list("id", flat=True).get())
 
 
+def restored_installation() -> Installation | None:
+    """The installation while a restored backup waits for somebody to look at what differs."""
+    return Installation.objects.filter(restored_at__isnull=False).first()
+
+
 def hosts_for(*, actor: User) -> QuerySet[Host]:
     """All hosts for an admin, none for anybody else."""
     return Host.objects.all() if actor.is_admin else Host.objects.none()

@@ -1,11 +1,12 @@
 """Writing networks and reserving addresses."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from apps.accounts.models import User
 from apps.envelope.mutation import Plan
@@ -223,3 +224,21 @@ def address_release(*, consumer_id: uuid.UUID, network: Network | None = None) -
     """Give back every address of a VM, or the one in a network."""
     found = Address.objects.filter(consumer_id=consumer_id)
     (found.filter(network=network) if network else found).delete()
+
+
+def addresses_hold(
+    *,
+    host: Host,
+    consumer_id: uuid.UUID,
+    hostname: str,
+    macs: Collection[str],
+    mac_of: Callable[[uuid.UUID, IPv4Address], str],
+) -> None:
+    """Keep the addresses of a machine that is on a host but in no row, so that nobody else is given them."""
+    for network in Network.objects.filter(host=host).exclude(Q(cidr="") | Q(addresses__consumer_id=consumer_id)):
+        for ip in IPv4Network(network.cidr).hosts():
+            mac = mac_of(network.pk, ip)
+            if mac in macs:
+                values = {"mac": mac, "consumer_id": consumer_id, "hostname": hostname[:63]}
+                Address.objects.get_or_create(network=network, ip=str(ip), defaults=values)
+                break

@@ -49,6 +49,8 @@ ROWS: dict[tuple[str, str], tuple[str, int, dict[str, Any] | None]] = {
     ("networks/{network_id}/", "get"): (OWN, 200, None),
     ("networks/{network_id}/", "patch"): (OWN, 200, {"name": "other"}),
     ("networks/{network_id}/", "delete"): (OWN, 202, None),
+    ("differences/", "get"): (ADMINS, 200, None),
+    ("differences/confirm/", "post"): (ADMINS, 200, {}),
     ("placements/", "get"): (ADMINS, 200, None),
     ("placements/{placement_id}/", "get"): (ADMINS, 200, None),
     ("ssh-keys/", "get"): (PERSONAL, 200, None),

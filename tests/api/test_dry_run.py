@@ -20,9 +20,15 @@ def client(api_for: Any, admin: Any) -> Any:
 @pytest.fixture
 def world(admin: Any, make_vm: Any, make_host: Any, make_key: Any, host: Any) -> dict[str, Any]:
     """One object of every kind, each in a state in which every change is accepted."""
+    from django.utils import timezone
+
+    from apps.hosts.models import Installation
     from apps.network.models import Network
     from apps.operations.services import operation_create
 
+    Installation.objects.update_or_create(
+        defaults={"restored_at": timezone.now()}, create_defaults={"id": "1a2b3c4d", "restored_at": timezone.now()}
+    )
     empty = make_host("empty", transport="ssh", user="cloud", offered_key="ssh-ed25519 AAAA", host_key="")
     vm = make_vm(admin, "web-1", host=host)
     busy = make_vm(admin, "web-2", host=host)
@@ -59,6 +65,7 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str
         ("post", "/api/v1/networks/"): ("/api/v1/networks/", {"name": "new", "kind": "nat", "cidr": "10.7.0.0/24"}),
         ("patch", "/api/v1/networks/{network_id}/"): (network, {"name": "other", "shared": True}),
         ("delete", "/api/v1/networks/{network_id}/"): (network, None),
+        ("post", "/api/v1/differences/confirm/"): ("/api/v1/differences/confirm/", {}),
         ("post", "/api/v1/operations/{operation_id}/cancel/"): (f"{operations}{world['active'].pk}/cancel/", {}),
         ("post", "/api/v1/operations/{operation_id}/retry/"): (f"{operations}{world['failed'].pk}/retry/", {}),
         ("post", "/api/v1/hosts/"): ("/api/v1/hosts/", {"name": "new", "uri": "qemu+tls://new.example/system"}),
@@ -87,6 +94,7 @@ CHANGES = [
     ("post", "/api/v1/networks/"),
     ("patch", "/api/v1/networks/{network_id}/"),
     ("delete", "/api/v1/networks/{network_id}/"),
+    ("post", "/api/v1/differences/confirm/"),
     ("post", "/api/v1/operations/{operation_id}/cancel/"),
     ("post", "/api/v1/operations/{operation_id}/retry/"),
     ("post", "/api/v1/hosts/"),

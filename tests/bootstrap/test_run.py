@@ -117,6 +117,48 @@ def bootstrap(environment: dict[str, str], *words: str) -> str:
     return run(command, timeout=STOP_SECONDS, env=environment, cwd=CODE_DIR, check=False).stdout
 
 
+def people(environment: dict[str, str]) -> set[str]:
+    """Who has an account in the running installation."""
+    code = "from apps.accounts.models import User; print('people', *User.objects.values_list('username', flat=True))"
+    printed = bootstrap(environment, "manage", "shell", "-v", "0", "-c", code)
+    return set(next(line for line in printed.splitlines() if line.startswith("people ")).split()[1:])
+
+
+def add_person(environment: dict[str, str], name: str) -> None:
+    code = f"from apps.accounts.models import User; User.objects.create_user('{name}')"
+    bootstrap(environment, "manage", "shell", "-v", "0", "-c", code)
+
+
+def back_up(environment: dict[str, str], state: Path) -> Path:
+    """A backup of the running installation, which goes on changing afterwards."""
+    target = state.parent / "backup.tar.gz"
+    add_person(environment, "before")
+    assert f"Written: {target}" in bootstrap(environment, "backup", str(target))
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert "never overwritten" in bootstrap(environment, "backup", str(target))
+    add_person(environment, "after")
+    assert {"before", "after"} <= people(environment)
+    assert "`make stop` first" in bootstrap(environment, "restore", str(target), "--yes")
+    return target
+
+
+def get_back(environment: dict[str, str], state: Path, backup: Path) -> None:
+    """The stopped installation becomes what the backup holds, keys included; nothing without a yes."""
+    secret = (state / "settings.env").read_text()
+    (state / "settings.env").write_text("CLOUDSITE_SECRET_KEY=another\n")
+    assert "Nothing was changed." in bootstrap(environment, "restore", str(backup), "--dry-run")
+    assert "Nothing was changed." in bootstrap(environment, "restore", str(backup))
+    printed = bootstrap(environment, "restore", str(backup), "--yes")
+    assert "Restored." in printed, printed
+    assert (state / "settings.env").read_text() == secret
+    assert len(list((state / "backups").glob("*-before-restore.tar.gz"))) == 1, "what was there is not kept"
+    again = Started(environment)
+    again.await_line("Cloudsite is ready.", seconds=SECOND_SECONDS)
+    known = people(environment)
+    assert "before" in known and "after" not in known
+    assert again.end(signal.SIGINT) == 0
+
+
 def test_a_whole_life(environment: dict[str, str]) -> None:
     state = Path(environment["CLOUDSITE_STATE_DIR"])
     port, lan_port = int(environment["CLOUDSITE_PORT"]), int(environment["CLOUDSITE_LAN_PORT"])
@@ -149,11 +191,13 @@ def test_a_whole_life(environment: dict[str, str]) -> None:
     assert not set(before.values()) & set(pids(state).values())
     assert not any(processes.group_members(pid) for pid in before.values()), "left over from the killed one"
 
+    backup = back_up(environment, state)
     groups = list(pids(state).values())
     assert second.end(signal.SIGINT) == 0
     assert not any(processes.group_members(pid) for pid in groups)
     assert libvirtd.answers(), "libvirtd belongs to the machine and has to stay"
 
+    get_back(environment, state, backup)
     third = Started(environment | own_servers() | {"CLOUDSITE_LAN": "off"})
     third.await_line("Cloudsite is ready.", seconds=SECOND_SECONDS)
     assert set(pids(state)) == set(NAMES) - {"postgres", "redis", "web-lan"}

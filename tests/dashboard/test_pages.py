@@ -20,6 +20,7 @@ def paths(admin: Any, make_vm: Callable[..., Any], sizes: Any) -> dict[str, str]
     return {
         "overview": "/",
         "search": "/search/?q=web",
+        "differences": "/differences/",
         "vm-list": "/vms/",
         "vm-create": "/vms/new/",
         "vm-detail": f"/vms/{vm.pk}/",

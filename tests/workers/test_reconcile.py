@@ -158,7 +158,30 @@ class TestForeign:
         vm_forget(vm)
         read(workshop)
         assert [domain.uuid for domain in workshop.hypervisor.domains()] == [vm.pk]
-        assert Allocation.objects.get().kind == "foreign"
+        allocation = Allocation.objects.get()
+        assert (allocation.kind, allocation.ours) == ("foreign", True)
+
+    def test_its_address_is_kept_for_it_until_it_is_gone(self, workshop: Any) -> None:
+        """Two machines with one address would cut each other off."""
+        from apps.network.models import Address
+        from workers.compute.vm import vm_forget
+
+        vm = workshop.running()
+        mac, ip = vm.nics.values_list("mac", "ip").get()
+        vm_forget(vm)
+        assert not Address.objects.exists()
+        read(workshop)
+        read(workshop)
+        assert Address.objects.values_list("mac", "ip", "consumer_id").get() == (mac, ip, vm.pk)
+        assert workshop.running("another").nics.get().ip != ip
+        workshop.fake.remove_domain(vm.pk)
+        read(workshop)
+        assert not Address.objects.filter(consumer_id=vm.pk).exists()
+
+    def test_one_that_is_really_foreign_is_not_called_ours(self, workshop: Any) -> None:
+        workshop.fake.add_foreign_domain("theirs", vcpus=1, memory_mib=64)
+        read(workshop)
+        assert not Allocation.objects.get().ours
 
 
 class TestReboot:
