@@ -43,6 +43,7 @@ class Config(BaseSettings):
     )
     worker_concurrency: int = Field(6, ge=1, le=64, description="Worker processes on this machine.")
     host_calls: int = Field(4, ge=1, le=32, description="Operations at the same time on one host.")
+    snapshots_per_vm: int = Field(20, ge=1, le=200, description="Most snapshots of one VM.")
     time_scale: float = Field(1.0, gt=0, le=10, description="Factor on every time-out of the operation engine (tests).")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     hypervisor: Literal["libvirt", "fake"] = Field(

@@ -180,6 +180,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "AcceleratorEnum": "apps.hosts.models.Accelerator",
         "HostStatusEnum": "apps.hosts.models.HostStatus",
+        "PhaseEnum": "apps.compute.models.snapshot.SnapshotPhase",
         "OperationStatusEnum": "apps.operations.models.Status",
         "VMStatusEnum": "apps.compute.selectors.vm.STATUSES",
     },
@@ -203,6 +204,7 @@ SIMPLE_JWT = {
 
 TIME_SCALE = CONFIG.time_scale
 HOST_CALLS = CONFIG.host_calls
+SNAPSHOTS_PER_VM = CONFIG.snapshots_per_vm
 HYPERVISOR = CONFIG.hypervisor
 UPLOAD_LIMIT_BYTES = CONFIG.upload_limit_mib * 1024 * 1024
 

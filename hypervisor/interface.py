@@ -32,6 +32,8 @@ from hypervisor.specs import (
     NetworkSpec,
     PoolInfo,
     PoolSpec,
+    SnapshotSpec,
+    SnapshotState,
     Subnet,
     Uplink,
     VolumeInfo,
@@ -156,6 +158,23 @@ class Hypervisor(Protocol):
 
     def addresses(self, uuid: UUID, *, sources: tuple[AddressSource, ...] = ("lease", "arp")) -> list[GuestAddress]:
         """`agent` asks the guest and can take seconds; a guest without agent has simply no such address."""
+
+    # --- snapshots of a domain
+    # The host may be longer at it than a call may last. Then these return False after `seconds` and the host goes on:
+    # look with `snapshots` and `domain` until it has ended, one way or the other.
+    def snapshots(self, uuids: Collection[UUID]) -> dict[UUID, list[SnapshotState]]:
+        """All snapshots of these domains, also those that somebody else made. Missing domains are left out."""
+
+    def create_snapshot(self, uuid: UUID, spec: SnapshotSpec, *, seconds: float = 15.0) -> bool:
+        """One of this name is there. `Unsupported` when the guest is up and its memory was not asked for, or off and
+        it was.
+        """
+
+    def revert_snapshot(self, uuid: UUID, name: str, *, seconds: float = 15.0) -> bool:
+        """The guest is as it was, with its old size and our old mark; whatever it did since is lost."""
+
+    def remove_snapshot(self, uuid: UUID, name: str, *, seconds: float = 15.0) -> bool:
+        """Gone afterwards, also what a call that never ended has left in the disks. What lies below it moves up."""
 
     # --- the connection
     def watch(self, sink: Callable[[HostEvent], None]) -> Subscription:

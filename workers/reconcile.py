@@ -23,6 +23,7 @@ from apps.operations import timeouts
 from hypervisor.errors import HostBusy, HypervisorError
 from hypervisor.interface import Hypervisor
 from hypervisor.specs import DomainState, DomainSummary, mac_for
+from workers.compute.snapshot_seen import snapshots_read
 from workers.connections import connect
 from workers.hosts import host_ensure_pool
 from workers.network import network_spec
@@ -76,6 +77,7 @@ def _read(host: Host) -> None:
     rest = _compare(host, domains, read_at)
     _record_foreign(host, hypervisor, rest)
     _record_addresses(host, hypervisor)
+    snapshots_read(host, hypervisor)
     with transaction.atomic():  # a worker that dies before this leaves the reboot to be noticed again
         Host.objects.filter(pk=host.pk).update(observed_at=read_at, boot_id=boot_id, reconcile_until=None)
         if rebooted:

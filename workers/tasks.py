@@ -11,7 +11,7 @@ from celery import shared_task
 from apps.envelope.services import keys_forget
 from cloudsite.celery import app
 from workers import hosts, network, storage
-from workers.compute import power, vm
+from workers.compute import power, snapshot, vm
 from workers.engine import Handler, execute
 from workers.heartbeat import beat
 from workers.observations import host_lost
@@ -27,6 +27,9 @@ HANDLERS = {
     "image.send": Handler(run=storage.image_send),
     "network.create": Handler(run=network.network_create, failed=network.network_create_failed),
     "network.delete": Handler(run=network.network_delete, failed=network.network_delete_failed),
+    "snapshot.create": Handler(run=snapshot.snapshot_create, failed=snapshot.snapshot_create_failed),
+    "snapshot.revert": Handler(run=snapshot.snapshot_revert, failed=snapshot.snapshot_revert_failed),
+    "snapshot.delete": Handler(run=snapshot.snapshot_delete, failed=snapshot.snapshot_delete_failed),
     "vm.create": Handler(run=vm.vm_create, failed=vm.vm_create_failed),
     "vm.start": Handler(run=power.vm_start),
     "vm.shutdown": Handler(run=power.vm_shutdown, failed=power.vm_shutdown_failed),

@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.accounts.permissions import actor_of
-from apps.compute.models import VM, Nic, Size
+from apps.compute.models import VM, Nic, Size, Snapshot
 from apps.compute.services import vm as services
 from apps.envelope.admin import ReadOnlyAdmin
 from apps.operations.admin import each
@@ -65,3 +65,11 @@ class NicAdmin(ReadOnlyAdmin):
     list_display = ["mac", "ip", "vm", "network"]
     search_fields = ["mac", "ip", "vm__name"]
     list_select_related = ["vm", "network"]
+
+
+@admin.register(Snapshot)
+class SnapshotAdmin(ReadOnlyAdmin):
+    list_display = ["name", "vm", "phase", "current", "memory", "foreign", "taken_at"]
+    list_filter = ["phase", "foreign", "memory"]
+    search_fields = ["name", "vm__name", "id", "host_name"]
+    list_select_related = ["vm"]

@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, path
 
+from apps.compute.api import snapshot as snapshot_api
 from apps.compute.api import vm as api
 from apps.compute.views import vm as views
 
@@ -19,6 +20,10 @@ urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/protect/", views.vm_protect, name="vm-protect"),
 ]
 api_urlpatterns: list[URLPattern] = [
+    path("snapshots/", snapshot_api.SnapshotListView.as_view()),
+    path("snapshots/<uuid:snapshot_id>/", snapshot_api.SnapshotView.as_view()),
+    path("snapshots/<uuid:snapshot_id>/revert/", snapshot_api.SnapshotRevertView.as_view()),
+    path("vms/<uuid:vm_id>/snapshots/", snapshot_api.VMSnapshotListView.as_view()),
     path("sizes/", api.SizeListView.as_view()),
     path("vms/", api.VMListView.as_view()),
     path("vms/<uuid:vm_id>/", api.VMView.as_view()),

@@ -92,6 +92,52 @@ def _claim(*, host_id: uuid.UUID, consumer_id: uuid.UUID, label: str, demand: De
         return True
 
 
+def capacity_resize(*, consumer_id: uuid.UUID, demand: Demand) -> bool:
+    """Have a VM's claim be this much. False: what it takes more does not fit on its host, and nothing changed.
+
+    Only what grows is guarded, in the UPDATE itself, so that a full host still lets its VMs become smaller; and a
+    closed host lets those grow that it has. Raises ``LookupError`` where the VM holds nothing.
+    """
+    try:
+        _resize(consumer_id, demand)
+    except _NoRoom:
+        return False
+    return True
+
+
+def _resize(consumer_id: uuid.UUID, demand: Demand) -> None:
+    """The allocation is locked first, as by a release."""
+    wanted = (demand.vcpus, demand.claimed_memory_mib, demand.disk_gib)
+    with transaction.atomic():
+        held = Allocation.objects.select_for_update().filter(consumer_id=consumer_id, kind=AllocationKind.VM).first()
+        if held is None:
+            raise LookupError(f"{consumer_id} holds nothing")
+        vcpus, memory, disk = (new - old for new, old in zip(wanted, claim_of(held), strict=True))
+        if (vcpus, memory, disk) == (0, 0, 0):
+            return
+        held.vcpus, held.memory_mib, held.disk_gib = wanted
+        held.save(update_fields=["vcpus", "memory_mib", "disk_gib"])
+        rooms = Host.objects.filter(pk=held.host_id)
+        if vcpus > 0:
+            rooms = rooms.filter(vcpus_limit__gte=F("vcpus_claimed") + vcpus)
+        if memory > 0:
+            rooms = rooms.filter(memory_limit_mib__gte=F("memory_claimed_mib") + memory)
+        if disk > 0:
+            rooms = rooms.filter(disk_limit_gib__gte=F("disk_claimed_gib") + disk)
+        claimed = rooms.update(
+            vcpus_claimed=F("vcpus_claimed") + vcpus,
+            memory_claimed_mib=F("memory_claimed_mib") + memory,
+            disk_claimed_gib=F("disk_claimed_gib") + disk,
+        )
+        if not claimed:
+            raise _NoRoom
+
+
+def claim_of(held: Allocation) -> tuple[int, int, int]:
+    """vCPUs, memory with the overhead (MiB) and disk (GiB) that a VM holds."""
+    return held.vcpus, held.memory_mib, held.disk_gib
+
+
 def capacity_release(*, consumer_id: uuid.UUID) -> None:
     """Give back what this VM holds; nothing held is fine."""
     with transaction.atomic():

@@ -19,10 +19,10 @@ from hypervisor.specs import (
 from hypervisor.storage_xml import volume_path
 from hypervisor.xml_tree import clean_line
 
-_UP = (Power.RUNNING, Power.PAUSED)
+UP = (Power.RUNNING, Power.PAUSED)
 
 
-def _ours_if_any(state: State, installation: str, uuid: UUID) -> Body | None:
+def ours_if_any(state: State, installation: str, uuid: UUID) -> Body | None:
     domain = state.get("domain", str(uuid))
     if domain is not None and domain["installation"] != installation:
         raise ForeignObject(f"domain {uuid} is nobody's of ours")
@@ -30,7 +30,7 @@ def _ours_if_any(state: State, installation: str, uuid: UUID) -> Body | None:
 
 
 def _ours(state: State, installation: str, uuid: UUID) -> Body:
-    domain = _ours_if_any(state, installation, uuid)
+    domain = ours_if_any(state, installation, uuid)
     if domain is None:
         raise NotFound(f"no domain {uuid}")
     return domain
@@ -39,7 +39,7 @@ def _ours(state: State, installation: str, uuid: UUID) -> Body:
 def ensure_defined(state: State, installation: str, spec: DomainSpec) -> None:
     if spec.metadata.installation != installation:
         raise ForeignObject("the spec is marked for another installation")
-    old = _ours_if_any(state, installation, spec.uuid)
+    old = ours_if_any(state, installation, spec.uuid)
     if old is not None and int(old["fence"]) > spec.metadata.fence:
         raise StaleFence(f"domain {spec.uuid} has fence {old['fence']}, asked with {spec.metadata.fence}")
     for key, other in state.all("domain").items():
@@ -89,7 +89,7 @@ def ensure_running(state: State, installation: str, uuid: UUID) -> None:
 
 def set_paused(state: State, installation: str, uuid: UUID, *, paused: bool) -> None:
     domain = _ours(state, installation, uuid)
-    if domain["power"] not in _UP:
+    if domain["power"] not in UP:
         raise Rejected(f"domain {uuid} is {domain['power']}")
     if paused and domain["power"] == Power.RUNNING:
         set_power(state, uuid, Power.PAUSED, "user", EventKind.SUSPENDED, "paused")
@@ -98,14 +98,14 @@ def set_paused(state: State, installation: str, uuid: UUID, *, paused: bool) -> 
 
 
 def power_off(state: State, installation: str, uuid: UUID) -> None:
-    domain = _ours_if_any(state, installation, uuid)
-    if domain is not None and domain["power"] in _UP:
+    domain = ours_if_any(state, installation, uuid)
+    if domain is not None and domain["power"] in UP:
         set_power(state, uuid, Power.SHUTOFF, "destroyed", EventKind.STOPPED, "destroyed")
 
 
 def press(state: State, installation: str, uuid: UUID, button: Button) -> None:
     domain = _ours(state, installation, uuid)
-    if domain["power"] not in _UP:
+    if domain["power"] not in UP:
         raise Rejected(f"domain {uuid} is {domain['power']}")
     obeys = (state.get("host", "facts") or {})["obeys_acpi"] and domain["power"] == Power.RUNNING
     if button is Button.SHUTDOWN and obeys:
@@ -113,10 +113,10 @@ def press(state: State, installation: str, uuid: UUID, button: Button) -> None:
 
 
 def undefine(state: State, installation: str, uuid: UUID) -> None:
-    domain = _ours_if_any(state, installation, uuid)
+    domain = ours_if_any(state, installation, uuid)
     if domain is None:
         return
-    if domain["power"] in _UP:
+    if domain["power"] in UP:
         raise Conflict(f"domain {uuid} is not off")
     state.remove("domain", str(uuid))
     state.record({"kind": EventKind.UNDEFINED, "detail": "removed", "uuid": uuid, "name": domain["name"]})
@@ -156,7 +156,7 @@ def describe_one(state: State, uuid: UUID) -> DomainState | None:
 
 def addresses(state: State, uuid: UUID) -> list[GuestAddress]:
     domain = state.get("domain", str(uuid))
-    if domain is None or domain["power"] not in _UP:
+    if domain is None or domain["power"] not in UP:
         return []
     return [
         GuestAddress(mac=lease.mac, ip=lease.ip, source="lease")

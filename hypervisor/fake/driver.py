@@ -5,7 +5,7 @@ from typing import BinaryIO, TypeVar
 from uuid import UUID
 
 from hypervisor.errors import NotFound
-from hypervisor.fake import domains, networks, storage
+from hypervisor.fake import domains, networks, snapshots, storage
 from hypervisor.fake.host import FakeHost
 from hypervisor.fake.store import State
 from hypervisor.fake.watch import FakeWatch
@@ -27,6 +27,8 @@ from hypervisor.specs import (
     NetworkSpec,
     PoolInfo,
     PoolSpec,
+    SnapshotSpec,
+    SnapshotState,
     Subnet,
     Uplink,
     VolumeInfo,
@@ -163,7 +165,11 @@ class FakeHypervisor:
         self._do("press", lambda state: domains.press(state, self._us, uuid, button))
 
     def undefine(self, uuid: UUID) -> None:
-        self._do("undefine", lambda state: domains.undefine(state, self._us, uuid))
+        def undefine(state: State) -> None:
+            domains.undefine(state, self._us, uuid)
+            snapshots.forget(state, uuid)
+
+        self._do("undefine", undefine)
 
     def domains(self) -> list[DomainSummary]:
         return self._do("domains", domains.summaries)
@@ -177,6 +183,23 @@ class FakeHypervisor:
     def addresses(self, uuid: UUID, *, sources: tuple[AddressSource, ...] = ("lease", "arp")) -> list[GuestAddress]:
         found = self._do("addresses", lambda state: domains.addresses(state, uuid))
         return [address for address in found if address.source in sources]
+
+    # --- snapshots of a domain
+    def snapshots(self, uuids: Collection[UUID]) -> dict[UUID, list[SnapshotState]]:
+        def read(state: State) -> dict[UUID, list[SnapshotState]]:
+            states = {uuid: snapshots.states(state, uuid) for uuid in uuids}
+            return {uuid: found for uuid, found in states.items() if found is not None}
+
+        return self._do("snapshots", read)
+
+    def create_snapshot(self, uuid: UUID, spec: SnapshotSpec, *, seconds: float = 15.0) -> bool:
+        return self._do("create_snapshot", lambda state: snapshots.create(state, self._us, uuid, spec))
+
+    def revert_snapshot(self, uuid: UUID, name: str, *, seconds: float = 15.0) -> bool:
+        return self._do("revert_snapshot", lambda state: snapshots.revert(state, self._us, uuid, name))
+
+    def remove_snapshot(self, uuid: UUID, name: str, *, seconds: float = 15.0) -> bool:
+        return self._do("remove_snapshot", lambda state: snapshots.remove(state, self._us, uuid, name))
 
     # --- the connection
     def watch(self, sink: Callable[[HostEvent], None]) -> Subscription:

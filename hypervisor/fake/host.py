@@ -26,6 +26,7 @@ _FACTS: Final[Body] = {
     "architectures": ["x86_64"],
     "uefi": ["x86_64"],
     "uplink": "eth0:ethernet",
+    "snapshot_looks": 0,
 }
 
 
@@ -62,7 +63,7 @@ class FakeHost:
     # --- what the host is like
     def configure(self, **facts: object) -> None:
         """cpus, memory_mib, capacity_bytes, kvm (does it really boot), obeys_acpi, reachable, architectures, uefi,
-        uplink (DEVICE:KIND, or nothing).
+        uplink (DEVICE:KIND, or nothing), snapshot_looks (before one is finished).
         """
         unknown = facts.keys() - _FACTS.keys()
         if unknown:

@@ -43,6 +43,10 @@ class _Call:
         return max(0.0, self.deadline - time.monotonic())
 
 
+class _LeftBehind(HostUnreachable):
+    """Nobody waits for this call any more; it may still end one way or the other."""
+
+
 class Connection:
     """Opens at first use, reopens what broke, closes what is idle."""
 
@@ -76,6 +80,13 @@ class Connection:
         limit = seconds or self._settings.call_timeout
         return self._bounded(name, lambda job: self._attempt(job, call, repeat), limit)
 
+    def begin(self, name: str, call: Callable[[libvirt.virConnect], T], *, seconds: float) -> T | None:
+        """Do `call` once; None when it is not done after `seconds`. Then it goes on, and nobody waits for it."""
+        try:
+            return self._bounded(name, lambda job: self._attempt(job, call, False), seconds)
+        except _LeftBehind:
+            return None
+
     def dedicate(self, name: str, call: Callable[[Link], T]) -> T:
         """Open a link for one purpose and give it away: who gets it closes it."""
 
@@ -108,7 +119,7 @@ class Connection:
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(body,), name=f"host-{name}", daemon=True).start()
         if not job.done.wait(job.seconds_left) and self._abandon(job):
-            raise HostUnreachable(f"{name}: no answer within {seconds:.0f} s")
+            raise _LeftBehind(f"{name}: no answer within {seconds:.0f} s")
         log.debug("host call", extra={"call": name, "seconds": round(seconds - job.seconds_left, 4)})
         if job.error is not None:
             raise job.error

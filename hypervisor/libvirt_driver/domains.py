@@ -47,7 +47,7 @@ class Domains:
         self._domain_type = domain_type
 
     # --- finding
-    def _find(self, uuid: UUID) -> libvirt.virDomain | None:
+    def find(self, uuid: UUID) -> libvirt.virDomain | None:
         try:
             return self._connection.lookupByUUID(uuid.bytes)
         except libvirt.libvirtError as error:
@@ -60,8 +60,8 @@ class Domains:
         self._fence_of(domain)
         return domain
 
-    def _ours_if_any(self, uuid: UUID) -> libvirt.virDomain | None:
-        domain = self._find(uuid)
+    def ours_if_any(self, uuid: UUID) -> libvirt.virDomain | None:
+        domain = self.find(uuid)
         if domain is not None:
             self._fence_of(domain)
         return domain
@@ -83,7 +83,7 @@ class Domains:
     def ensure_defined(self, spec: DomainSpec) -> None:
         if spec.metadata.installation != self._installation:
             raise ForeignObject("the spec is marked for another installation")
-        domain = self._find(spec.uuid)
+        domain = self.find(spec.uuid)
         if domain is None:
             self._connection.defineXML(domain_xml.build(spec, self._path_of, domain_type=self._domain_type))
             return
@@ -114,12 +114,12 @@ class Domains:
         return ""
 
     def undefine(self, uuid: UUID) -> None:
-        domain = self._ours_if_any(uuid)
+        domain = self.ours_if_any(uuid)
         if domain is None:
             return
         if domain.isActive():
             raise Conflict(f"domain {uuid} is not off")
-        with _tolerating(lambda: self._find(uuid) is None):
+        with _tolerating(lambda: self.find(uuid) is None):
             _undefine(domain)
 
     # --- power
@@ -155,10 +155,10 @@ class Domains:
                 domain.resume()
 
     def power_off(self, uuid: UUID) -> None:
-        domain = self._ours_if_any(uuid)
+        domain = self.ours_if_any(uuid)
         if domain is None or not domain.isActive():
             return
-        with _tolerating(lambda: self._find(uuid) is None or not domain.isActive()):
+        with _tolerating(lambda: self.find(uuid) is None or not domain.isActive()):
             domain.destroy()
 
     def press(self, uuid: UUID, button: Button) -> None:
@@ -192,7 +192,7 @@ class Domains:
 
     def describe_one(self, uuid: UUID) -> DomainState | None:
         """A domain may vanish between two calls; then it is not there."""
-        domain = self._find(uuid)
+        domain = self.find(uuid)
         if domain is None:
             return None
         try:
@@ -220,7 +220,7 @@ class Domains:
         )
 
     def addresses(self, uuid: UUID, sources: tuple[AddressSource, ...]) -> list[GuestAddress]:
-        domain = self._find(uuid)
+        domain = self.find(uuid)
         if domain is None or not domain.isActive():
             return []
         return [address for source in sources for address in _addresses(domain, source)]

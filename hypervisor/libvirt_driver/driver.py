@@ -12,6 +12,7 @@ from hypervisor.libvirt_driver import facts, probe
 from hypervisor.libvirt_driver.connection import Connection
 from hypervisor.libvirt_driver.domains import Domains
 from hypervisor.libvirt_driver.networks import Networks
+from hypervisor.libvirt_driver.snapshots import Snapshots
 from hypervisor.libvirt_driver.storage import Storage
 from hypervisor.libvirt_driver.watch import Watch
 from hypervisor.specs import (
@@ -34,6 +35,8 @@ from hypervisor.specs import (
     NetworkSpec,
     PoolInfo,
     PoolSpec,
+    SnapshotSpec,
+    SnapshotState,
     Subnet,
     Uplink,
     VolumeInfo,
@@ -185,6 +188,26 @@ class LibvirtHypervisor:
 
     def addresses(self, uuid: UUID, *, sources: tuple[AddressSource, ...] = ("lease", "arp")) -> list[GuestAddress]:
         return self._on_domains("addresses", lambda domains: domains.addresses(uuid, sources))
+
+    # --- snapshots of a domain
+    def snapshots(self, uuids: Collection[UUID]) -> dict[UUID, list[SnapshotState]]:
+        def read(domains: Domains) -> dict[UUID, list[SnapshotState]]:
+            states = {uuid: Snapshots(domains).states(uuid) for uuid in uuids}
+            return {uuid: found for uuid, found in states.items() if found is not None}
+
+        return self._on_domains("snapshots", read)
+
+    def create_snapshot(self, uuid: UUID, spec: SnapshotSpec, *, seconds: float = 15.0) -> bool:
+        return self._on_snapshots("create_snapshot", lambda snapshots: snapshots.create(uuid, spec), seconds)
+
+    def revert_snapshot(self, uuid: UUID, name: str, *, seconds: float = 15.0) -> bool:
+        return self._on_snapshots("revert_snapshot", lambda snapshots: snapshots.revert(uuid, name), seconds)
+
+    def remove_snapshot(self, uuid: UUID, name: str, *, seconds: float = 15.0) -> bool:
+        return self._on_snapshots("remove_snapshot", lambda snapshots: snapshots.remove(uuid, name), seconds)
+
+    def _on_snapshots(self, name: str, call: Callable[[Snapshots], bool], seconds: float) -> bool:
+        return bool(self._connection.begin(name, lambda virt: call(Snapshots(self._domains(virt))), seconds=seconds))
 
     # --- the connection
     def watch(self, sink: Callable[[HostEvent], None]) -> Subscription:

@@ -8,6 +8,7 @@ from hypervisor import errors
 
 _BY_CODE: Final[dict[int, type[errors.HypervisorError]]] = {
     libvirt.VIR_ERR_NO_DOMAIN: errors.NotFound,
+    libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT: errors.NotFound,
     libvirt.VIR_ERR_NO_NETWORK: errors.NotFound,
     libvirt.VIR_ERR_NO_STORAGE_POOL: errors.NotFound,
     libvirt.VIR_ERR_NO_STORAGE_VOL: errors.NotFound,

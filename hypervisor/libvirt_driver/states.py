@@ -37,7 +37,7 @@ _REASONS: Final = (
     ("unknown", "panicked"),
     ("power-management",),
 )
-NOT_OURS_TO_RESUME: Final = frozenset({"migration", "postcopy", "postcopy-failed", "save", "starting-up"})
+NOT_OURS_TO_RESUME: Final = frozenset({"migration", "postcopy", "postcopy-failed", "starting-up"})
 
 _EVENTS: Final = (
     (EventKind.DEFINED, ("added", "updated", "renamed", "from-snapshot")),

@@ -42,6 +42,7 @@ from hypervisor.specs.network import (
     mac_for,
     mac_without_address,
 )
+from hypervisor.specs.snapshot import SnapshotSpec, SnapshotState, snapshot_name
 from hypervisor.specs.storage import (
     Backing,
     PoolInfo,
@@ -80,6 +81,8 @@ __all__ = [
     "PoolInfo",
     "PoolSpec",
     "Power",
+    "SnapshotSpec",
+    "SnapshotState",
     "Subnet",
     "Transport",
     "Uplink",
@@ -90,4 +93,5 @@ __all__ = [
     "every_reservation",
     "mac_for",
     "mac_without_address",
+    "snapshot_name",
 ]

@@ -21,6 +21,24 @@ def make_vm(image: Any) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def make_snapshot() -> Callable[..., Any]:
+    """A complete snapshot of a VM that runs and holds its room: ``make_snapshot(vm, "before")``."""
+    from apps.compute.models import Snapshot
+    from apps.hosts.capacity import Demand, capacity_claim
+
+    def make(vm: Any, name: str = "before", **values: Any) -> Snapshot:
+        if vm.host is not None:
+            demand = Demand(vcpus=vm.vcpus, memory_mib=vm.memory_mib, disk_gib=vm.disk_gib)
+            assert capacity_claim(host_id=vm.host_id, consumer_id=vm.pk, label=vm.name, demand=demand)
+        sizes = {"vcpus": vm.vcpus, "memory_mib": vm.memory_mib, "disk_gib": vm.disk_gib}
+        most = {"max_vcpus": vm.vcpus, "max_memory_mib": vm.memory_mib}
+        chosen = {"host_name": name, "phase": "ready", "memory": True, "power": "running", **sizes, **most}
+        return Snapshot.objects.create(vm=vm, name=name, **{**chosen, **values})
+
+    return make
+
+
+@pytest.fixture
 def new_vm(host: Any, image: Any) -> dict[str, Any]:
     """A body for ``POST vms/`` that is accepted."""
     return {"name": "web-1", "image": image.name, "vcpus": 1, "memory_mib": 256, "disk_gib": 2}
@@ -52,7 +70,7 @@ def quick_passwords(settings: Any) -> None:
 
 
 @pytest.fixture
-def world(member: Any, make_vm: Any, make_key: Any, host: Any, make_host: Any) -> dict[str, Any]:
+def world(member: Any, make_vm: Any, make_key: Any, host: Any, make_host: Any, make_snapshot: Any) -> dict[str, Any]:
     """One object of each kind; those that people own are ``member``'s."""
     from apps.hosts.services import fingerprint_of
     from apps.network.models import Network
@@ -77,6 +95,7 @@ def world(member: Any, make_vm: Any, make_key: Any, host: Any, make_host: Any) -
     )
     return {
         "vm_id": vm.pk,
+        "snapshot_id": make_snapshot(vm).pk,
         "image_id": vm.image_id,
         "operation_id": operation("busy").pk,
         "failed_id": operation("failed", status="failed", retryable=True).pk,

@@ -37,6 +37,12 @@ ROWS: dict[tuple[str, str], tuple[str, int, dict[str, Any] | None]] = {
     ("vms/{vm_id}/power-off/", "post"): (OWN, 202, {}),
     ("vms/{vm_id}/reboot/", "post"): (OWN, 202, {}),
     ("vms/{vm_id}/reset/", "post"): (OWN, 202, {}),
+    ("vms/{vm_id}/snapshots/", "get"): (OWN, 200, None),
+    ("vms/{vm_id}/snapshots/", "post"): (OWN, 202, {"name": "new"}),
+    ("snapshots/", "get"): (EVERYBODY, 200, None),
+    ("snapshots/{snapshot_id}/", "get"): (OWN, 200, None),
+    ("snapshots/{snapshot_id}/", "delete"): (OWN, 202, None),
+    ("snapshots/{snapshot_id}/revert/", "post"): (OWN, 202, {}),
     ("hosts/", "get"): (ADMINS, 200, None),
     ("hosts/", "post"): (ADMINS, 202, {"name": "new", "uri": "qemu+ssh://cloud@new.example/system"}),
     ("hosts/{host_id}/", "get"): (ADMINS, 200, None),
@@ -151,7 +157,7 @@ def test_what_is_missing_looks_like_what_is_foreign(
 
 
 def test_lists_hold_nothing_foreign(world: dict[str, Any], client_of: Any) -> None:
-    for route in ("vms/", "operations/", "events/", "ssh-keys/", "networks/"):
+    for route in ("vms/", "snapshots/", "operations/", "events/", "ssh-keys/", "networks/"):
         assert client_of("other").get(f"/api/v1/{route}").json()["results"] == [], route
         assert client_of("viewer").get(f"/api/v1/{route}").json()["results"] == [], route
     assert client_of("admin").get("/api/v1/ssh-keys/").json()["results"] == []
@@ -163,6 +169,8 @@ def test_filters_reach_nothing_foreign(world: dict[str, Any], client_of: Any) ->
         f"vms/?host={world['host_id']}",
         "vms/?search=web",
         "vms/?image=tiny",
+        "snapshots/?vm=web-1",
+        f"snapshots/?vm={world['vm_id']}",
         f"events/?target={world['vm_id']}",
     ):
         assert client.get(f"/api/v1/{query}").json()["results"] == []

@@ -18,7 +18,7 @@ def client(api_for: Any, admin: Any) -> Any:
 
 
 @pytest.fixture
-def world(admin: Any, make_vm: Any, make_host: Any, make_key: Any, host: Any) -> dict[str, Any]:
+def world(admin: Any, make_vm: Any, make_host: Any, make_key: Any, host: Any, make_snapshot: Any) -> dict[str, Any]:
     """One object of every kind, each in a state in which every change is accepted."""
     from django.utils import timezone
 
@@ -39,7 +39,15 @@ def world(admin: Any, make_vm: Any, make_host: Any, make_key: Any, host: Any) ->
     network = Network.objects.create(
         host=host, owner=admin, name="shop", kind="isolated", cidr="192.168.77.0/24", libvirt_name="cs-1-shop"
     )
-    return {"network": network, "vm": vm, "host": empty, "active": active, "failed": failed, "key": make_key(admin)}
+    return {
+        "network": network,
+        "vm": vm,
+        "snapshot": make_snapshot(vm),
+        "host": empty,
+        "active": active,
+        "failed": failed,
+        "key": make_key(admin),
+    }
 
 
 def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str, Any] | None]]:
@@ -50,6 +58,7 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str
     network = f"/api/v1/networks/{world['network'].pk}/"
     fingerprint = fingerprint_of(world["host"].offered_key)
     operations = "/api/v1/operations/"
+    snapshot = f"/api/v1/snapshots/{world['snapshot'].pk}/"
     new_vm = {"name": "new", "image": "tiny", "size": "s-1vcpu-512mb"}
     passwords = {"current_password": "correct horse battery", "new_password": "staple battery correct"}
     return {
@@ -66,6 +75,9 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str
         ("patch", "/api/v1/networks/{network_id}/"): (network, {"name": "other", "shared": True}),
         ("delete", "/api/v1/networks/{network_id}/"): (network, None),
         ("post", "/api/v1/differences/confirm/"): ("/api/v1/differences/confirm/", {}),
+        ("post", "/api/v1/vms/{vm_id}/snapshots/"): (f"{vm}snapshots/", {"name": "new"}),
+        ("delete", "/api/v1/snapshots/{snapshot_id}/"): (snapshot, None),
+        ("post", "/api/v1/snapshots/{snapshot_id}/revert/"): (f"{snapshot}revert/", {}),
         ("post", "/api/v1/operations/{operation_id}/cancel/"): (f"{operations}{world['active'].pk}/cancel/", {}),
         ("post", "/api/v1/operations/{operation_id}/retry/"): (f"{operations}{world['failed'].pk}/retry/", {}),
         ("post", "/api/v1/hosts/"): ("/api/v1/hosts/", {"name": "new", "uri": "qemu+tls://new.example/system"}),
@@ -95,6 +107,9 @@ CHANGES = [
     ("patch", "/api/v1/networks/{network_id}/"),
     ("delete", "/api/v1/networks/{network_id}/"),
     ("post", "/api/v1/differences/confirm/"),
+    ("post", "/api/v1/vms/{vm_id}/snapshots/"),
+    ("delete", "/api/v1/snapshots/{snapshot_id}/"),
+    ("post", "/api/v1/snapshots/{snapshot_id}/revert/"),
     ("post", "/api/v1/operations/{operation_id}/cancel/"),
     ("post", "/api/v1/operations/{operation_id}/retry/"),
     ("post", "/api/v1/hosts/"),

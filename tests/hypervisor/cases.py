@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from hypervisor import domain_xml, network_xml, storage_xml
+from hypervisor import domain_xml, network_xml, snapshot_xml, storage_xml
 from hypervisor.specs import (
     MACHINES,
     Backing,
@@ -23,9 +23,11 @@ from hypervisor.specs import (
     NetworkSpec,
     NicSpec,
     PoolSpec,
+    SnapshotSpec,
     VolumeSpec,
     default_cpu,
     every_reservation,
+    snapshot_name,
 )
 
 GOLDEN: Final = Path(__file__).parent / "golden"
@@ -137,6 +139,8 @@ CASES: Final[dict[str, Callable[[], str]]] = {
     "domain-compatible": lambda: domain_xml.build(COMPATIBLE, path_of),
     "domain-aarch64": lambda: domain_xml.build(ARM, path_of),
     "domain-aarch64-direct-boot": lambda: domain_xml.build(ARM_DIRECT, path_of),
+    "snapshot": lambda: snapshot_xml.build(SnapshotSpec(name=snapshot_name(UUID_1), memory=True)),
+    "snapshot-leftover": lambda: snapshot_xml.build_leftover(snapshot_name(UUID_1), domain_xml.build(PROBE, path_of)),
     "metadata": lambda: domain_xml.build_metadata(DOMAIN.metadata),
 }
 

@@ -1,5 +1,6 @@
 """The tables of virtual machines, one file for each noun."""
 
+from apps.compute.models.snapshot import Snapshot, SnapshotPhase
 from apps.compute.models.vm import VM, DesiredPower, Nic, Phase, Power, Size
 
-__all__ = ["VM", "DesiredPower", "Nic", "Phase", "Power", "Size"]
+__all__ = ["VM", "DesiredPower", "Nic", "Phase", "Power", "Size", "Snapshot", "SnapshotPhase"]

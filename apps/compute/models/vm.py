@@ -71,6 +71,7 @@ class VM(models.Model):
     power = models.CharField(max_length=7, choices=Power.choices, default=Power.UNKNOWN)
     missing = models.BooleanField(default=False, help_text="The host does not know it any more.")
     observed_at = models.DateTimeField(null=True)  # alone; with its whole host: the host's observed_at
+    snapshots_read_at = models.DateTimeField(null=True, help_text="Last time that its snapshots were read.")
     observed_addresses = models.JSONField(default=list, help_text="[{ip, source}] as the host saw them.")
 
     fence = models.PositiveIntegerField(default=0, help_text="Raised by every operation that takes the VM over.")
