@@ -14,7 +14,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -30,7 +30,7 @@ from apps.envelope.pagination import Cursor
 from apps.errors import AppError, Forbidden, NotFound, Refused
 
 P = ParamSpec("P")
-Row = TypeVar("Row", bound=Model)
+Row = TypeVar("Row")
 Result = TypeVar("Result")
 
 
@@ -146,7 +146,7 @@ class Page(Generic[Row]):
     previous: str | None
 
 
-def page_of(request: HttpRequest, found: QuerySet[Row], *, ordering: tuple[str, str]) -> Page[Row]:
+def page_of(request: HttpRequest, found: QuerySet[Any, Row], *, ordering: tuple[str, str]) -> Page[Row]:
     """The page of a list that the query's cursor names. What is no page of it is a 404."""
     pager = Cursor()
     pager.ordering = ordering

@@ -10,6 +10,7 @@ urlpatterns: list[URLPattern] = [
     path("vms/", views.vm_list, name="vm-list"),
     path("vms/new/", views.vm_create, name="vm-create"),
     path("vms/<uuid:vm_id>/", views.vm_detail, name="vm-detail"),
+    path("vms/<uuid:vm_id>/menu/", views.vm_menu, name="vm-menu"),
     path("vms/<uuid:vm_id>/edit/", views.vm_update, name="vm-update"),
     path("vms/<uuid:vm_id>/start/", views.vm_start, name="vm-start"),
     path("vms/<uuid:vm_id>/shutdown/", views.vm_shutdown, name="vm-shutdown"),

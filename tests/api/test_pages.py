@@ -26,6 +26,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "vms/": (EVERYBODY, READ),
     "vms/new/": (EVERYBODY, FORM),
     "vms/{vm_id}/": (OWN, READ),
+    "vms/{vm_id}/menu/": (OWN, READ),
     "vms/{vm_id}/edit/": (OWN, FORM),
     "vms/{vm_id}/delete/": (OWN, BUTTON),
     "vms/{vm_id}/power-off/": (OWN, BUTTON),

@@ -103,6 +103,7 @@ def test_an_open_menu_is_not_swapped_away(open_as: Open, admin: Any, make_vm: Ca
     operation_create(kind="vm.reboot", target_type="vm", target=vm, actor=admin)
     page = open_as(admin, "/vms/")
     page.get_by_label("Actions for web-1").click()
+    expect(page.get_by_text("Power off (pulls the plug)")).to_be_visible()
     with pytest.raises(TimeoutError):
         page.wait_for_event("request", timeout=3000)
     expect(page.get_by_text("Power off (pulls the plug)")).to_be_visible()

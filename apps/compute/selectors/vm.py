@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from django.db.models import Case, CharField, F, Prefetch, Q, QuerySet, Value, When
+from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 from django.db.models.functions import Greatest
 
 from apps.accounts.models import User
@@ -32,15 +32,8 @@ STATUS = Case(
 # A VM is seen alone, by an operation or an event, and with its whole host. What is not ready yet was not looked at.
 SEEN_AT = Case(When(phase=Phase.READY, then=Greatest("observed_at", "host__observed_at")), default=F("observed_at"))
 
-LISTED = [
-    *(field.name for field in VM._meta.concrete_fields if field.name not in ("user_data", "ssh_keys")),
-    "host__name",
-    "image__name",
-    "image__architecture",
-]
-
 ROW = [
-    "id", "name", "status", "reason", "power", "seen_at", "desired_power", "host__name", "size_id", "vcpus",
+    "id", "name", "status", "reason", "power", "seen_at", "desired_power", "host_id", "host__name", "size_id", "vcpus",
     "memory_mib", "disk_gib", "image__name", "observed_addresses", "protected", "start_on_boot", "tags", "notes",
     "created_at", "image__architecture", "firmware", "devices",
 ]  # fmt: skip
@@ -54,12 +47,6 @@ def vms_for(*, actor: User) -> QuerySet[VM]:
     found = VM.objects.annotate(status=STATUS, seen_at=SEEN_AT)
     found = found.select_related("host", "image", "size", "owner").prefetch_related("nics")
     return found if actor.is_admin else found.filter(owner=actor)
-
-
-def vms_listed(*, actor: User) -> QuerySet[VM]:
-    """The same for long lists: without what only the page of one VM shows."""
-    found = vms_for(actor=actor).select_related(None).select_related("host", "image").only(*LISTED)
-    return found.prefetch_related(None).prefetch_related(Prefetch("nics", Nic.objects.only("vm", "ip")))
 
 
 def vm_rows(vms: list[dict[str, Any]]) -> list[dict[str, Any]]:

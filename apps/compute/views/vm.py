@@ -2,24 +2,26 @@
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 
+from apps.accounts.models import Role
 from apps.accounts.services import ssh_key_create
 from apps.compute.connection import Way, ways_to
 from apps.compute.forms.vm import VMCreateForm, VMFilter, VMUpdateForm
 from apps.compute.models import VM
-from apps.compute.selectors.vm import vm_addresses, vm_for, vm_placement, vms_listed
+from apps.compute.selectors.vm import ROW, vm_addresses, vm_for, vm_placement, vm_rows, vms_for
 from apps.compute.services import vm as services
 from apps.compute.views.vm_page import RECENT, vm_page
 from apps.errors import AppError
 from apps.events.selectors import events_on
-from apps.operations.models import ACTIVE, Operation
-from apps.operations.selectors import operations_for
+from apps.operations.models import ACTIVE
+from apps.operations.selectors import operation_active, operations_for
 from apps.pages import (
     PageRequest,
     action,
@@ -34,21 +36,15 @@ from apps.pages import (
     show_refusal,
 )
 
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of the list: a VM, where it answers, and what is being done to it."""
-
-    vm: VM
-    ip: str
-    operation: Operation | None
+ENDS = ("vm.create", "vm.delete")  # what the state says already
 
 
 @page
 def vm_list(request: PageRequest) -> HttpResponse:
     """The VMs of this person; all for admins."""
     form = VMFilter(request.GET)
-    found = page_of(request, form.narrow(vms_listed(actor=request.user)), ordering=("-created_at", "-id"))
+    wanted = form.narrow(vms_for(actor=request.user).prefetch_related(None))
+    found = page_of(request, wanted.values(*ROW), ordering=("-created_at", "-id"))
     rows = _rows(request, found.rows)
     context = {
         "section": "vms",
@@ -56,20 +52,40 @@ def vm_list(request: PageRequest) -> HttpResponse:
         "page": found,
         "rows": rows,
         "is_narrowed": bool(request.GET.get("q") or request.GET.get("status")),
-        "is_live": any(row.operation for row in rows),
+        "is_live": any(row["is_busy"] for row in rows),
+        "may_change": request.user.role != Role.VIEWER,
     }
     return show(request, "compute/vm_list.html", "compute/vm_rows.html", context)
 
 
-def _rows(request: PageRequest, vms: list[VM]) -> list[Row]:
-    active = operations_for(actor=request.user).filter(target_id__in=[vm.pk for vm in vms], status__in=ACTIVE)
-    busy = {operation.target_id: operation for operation in active.order_by("deletes")}
-    rows = []
-    for vm in vms:
-        addresses = vm_addresses(vm)
-        ip = addresses[0]["ip"] if addresses else ""
-        rows.append(Row(vm=vm, ip=ip, operation=busy.get(vm.pk)))
-    return rows
+def _rows(request: PageRequest, vms: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The columns of each VM, its pages, where it answers and what is being done to it, ready to be printed.
+
+    Plain dictionaries: a template finds a key of one in half the time that an attribute takes.
+    """
+    active = operations_for(actor=request.user).filter(target_id__in=[vm["id"] for vm in vms], status__in=ACTIVE)
+    busy = dict(active.order_by("deletes").values_list("target_id", "kind"))
+    own, hosts = reverse("vm-list"), reverse("host-list") if request.user.is_admin else ""
+    return [
+        {
+            **vm,
+            "path": f"{own}{vm['id']}/",
+            "host_path": f"{hosts}{vm['host_id']}/" if hosts and vm["host_id"] else "",
+            "created": vm["created_at"].isoformat(),
+            "ip": vm["addresses"][0]["ip"] if vm["addresses"] else "-",
+            "is_busy": vm["id"] in busy,
+            "doing": busy.get(vm["id"]) if busy.get(vm["id"]) not in ENDS else None,
+        }
+        for vm in vm_rows(vms)
+    ]
+
+
+@page
+def vm_menu(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
+    """The menu of a line of the list, fetched when it is opened: fifty of them would be most of the page."""
+    vm = vm_for(actor=request.user, vm_id=vm_id)
+    context = {"vm": vm, "operation": operation_active(target_id=vm.pk)}
+    return render(request, "compute/vm_menu.html", context)
 
 
 @page

@@ -1,10 +1,13 @@
 """How values look on pages: units, states, the names of verbs."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from django import template
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 register = template.Library()
 
@@ -122,6 +125,20 @@ def percent(part: float | None, whole: float | None) -> int:
 def tone(state: str) -> str:
     """The colour of a state: good, busy, warn, bad, or none."""
     return TONES.get(state, "")
+
+
+@register.filter
+def badge(state: str) -> SafeString:
+    """A state with its colour, as ``components/badge.html``, for lists in which an include per line costs too much."""
+    colour = f" badge-{TONES[state]}" if state in TONES else ""
+    return format_html('<span class="badge{}">{}</span>', colour, words(state))
+
+
+@register.filter
+def facts(vm: Mapping[str, Any]) -> str:
+    """What a machine is, in one line: image, processors, memory, disk. ``vm`` is a row of ``vm_rows``."""
+    image = vm["image__name"] or "No image"
+    return f"{image} · {vm['vcpus']} vCPU · {mib(vm['memory_mib'])} · {gib(vm['disk_gib'])}"
 
 
 @register.filter
