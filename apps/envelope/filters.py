@@ -2,12 +2,33 @@
 
 from typing import Any
 
+from django import forms
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
 from apps.errors import FieldError, Refused
 
 ALWAYS = {"limit", "cursor", "ordering"}
+
+
+class BooleanField(forms.Field):
+    """``true`` or ``false``; Django's own fields take every other word for "no filter"."""
+
+    def to_python(self, value: Any) -> bool | None:
+        if value in self.empty_values:
+            return None
+        if value not in ("true", "false"):
+            raise forms.ValidationError("Say true or false.")
+        return bool(value == "true")
+
+
+class BooleanFilter(filters.BooleanFilter):
+    """A filter that refuses what is neither true nor false."""
+
+    field_class = BooleanField
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(widget=forms.TextInput, **options)
 
 
 class DocumentedFilters(filters.DjangoFilterBackend):

@@ -17,6 +17,8 @@ READ, FORM, BUTTON = "read", "form", "button"
 ROWS: dict[str, tuple[str, str]] = {
     "": (EVERYBODY, READ),
     "search/": (EVERYBODY, READ),
+    "differences/": (ADMINS, READ),
+    "differences/confirm/": (ADMINS, BUTTON),
     "images/": (EVERYBODY, READ),
     "images/{image_id}/": (EVERYBODY, READ),
     "operations/": (EVERYBODY, READ),

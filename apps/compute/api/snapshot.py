@@ -16,7 +16,7 @@ from apps.compute.models import Snapshot, SnapshotPhase
 from apps.compute.selectors.snapshot import snapshot_for, snapshots_for
 from apps.compute.selectors.vm import vm_for
 from apps.compute.services import snapshot as services
-from apps.envelope.filters import DocumentedFilters
+from apps.envelope.filters import BooleanFilter, DocumentedFilters
 from apps.envelope.mutation import Answer, mutation
 from apps.envelope.parameters import MUTATION
 from apps.envelope.references import ReferenceFilter
@@ -76,8 +76,8 @@ class SnapshotFilter(filters.FilterSet):
     vm = ReferenceFilter(field_name="vm")
     name = filters.CharFilter()
     status = filters.MultipleChoiceFilter(field_name="phase", choices=SnapshotPhase.choices)
-    foreign = filters.BooleanFilter()
-    current = filters.BooleanFilter()
+    foreign = BooleanFilter()
+    current = BooleanFilter()
 
     class Meta:
         model = Snapshot

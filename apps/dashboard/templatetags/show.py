@@ -7,7 +7,6 @@ from typing import Any
 from django import template
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 
 register = template.Library()
 
@@ -40,6 +39,8 @@ VERBS = {
     "snapshot.create": "Take snapshot of",
     "snapshot.revert": "Revert",
     "snapshot.delete": "Delete snapshot of",
+    "network.create": "Create",
+    "network.delete": "Delete",
     "host.identify": "Read identity of",
     "host.probe": "Probe",
     "image.send": "Send image",
@@ -128,7 +129,7 @@ def tone(state: str) -> str:
 
 
 @register.filter
-def badge(state: str) -> SafeString:
+def badge(state: str) -> str:
     """A state with its colour, as ``components/badge.html``, for lists in which an include per line costs too much."""
     colour = f" badge-{TONES[state]}" if state in TONES else ""
     return format_html('<span class="badge{}">{}</span>', colour, words(state))
