@@ -89,9 +89,9 @@ def certificate_files(settings: Settings) -> tuple[Path, Path]:
 
 
 def uvicorn(around: Surroundings) -> list[str]:
-    """Django decides itself which proxies it believes, so uvicorn believes none."""
+    """Django decides itself which proxies it believes, so uvicorn believes none; and it logs each request."""
     command = [around.python, "-m", "uvicorn", "cloudsite.asgi:application", "--lifespan", "off"]
-    return [*command, "--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "5"]
+    return [*command, "--no-proxy-headers", "--no-server-header", "--no-access-log", "--timeout-graceful-shutdown", "5"]
 
 
 def background(around: Surroundings) -> list[ProcessSpec]:

@@ -1,7 +1,9 @@
 """Middlewares of the whole site: the request id, which host names we answer to, and slashes."""
 
 import ipaddress
+import logging
 import re
+import time
 import uuid
 from collections.abc import Callable
 
@@ -10,10 +12,13 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.request import split_domain_port
 from django.middleware.common import CommonMiddleware
+from django.utils.functional import SimpleLazyObject
 
 from cloudsite import problems
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
+log = structlog.get_logger("cloudsite.access")
+LONGEST_PATH = 200
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -27,10 +32,34 @@ class RequestId:
         given = request.headers.get("X-Request-ID", "")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         request.request_id = request_id  # type: ignore[attr-defined]
+        begin = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = self.get_response(request)
+            _log_access(request, response, time.perf_counter() - begin)
         response["X-Request-ID"] = request_id
         return response
+
+
+def _log_access(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
+    """One line per request. Never the query string: people search for names, and links may hold what opens them."""
+    quiet = request.path in ("/healthz", "/readyz") or request.path.startswith(settings.STATIC_URL)
+    log.log(
+        logging.DEBUG if quiet else logging.INFO,
+        "request",
+        method=(request.method or "")[:16],
+        path=request.path[:LONGEST_PATH],
+        status=response.status_code,
+        ms=round(seconds * 1000, 1),
+        user_id=_user_id(request),
+    )
+
+
+def _user_id(request: HttpRequest) -> str | None:
+    """Who asked, if the answer had to know; nobody is looked up for the log."""
+    user = getattr(request, "_cached_user", None) or request.__dict__.get("user")
+    if user is None or type(user) is SimpleLazyObject or user.pk is None:
+        return None
+    return str(user.pk)
 
 
 class KnownHost:
