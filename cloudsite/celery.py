@@ -39,7 +39,12 @@ app.conf.update(
     worker_cancel_long_running_tasks_on_connection_loss=False,
     beat_schedule_filename=str(settings.STATE_DIR / "run" / "beat-schedule"),
     beat_schedule={
-        "sweep": {"task": "operations.sweep", "schedule": 5.0 * settings.TIME_SCALE},
+        # A bell that lay in Redis while nothing ran must not be taken for a beat that is alive.
+        "sweep": {
+            "task": "operations.sweep",
+            "schedule": 5.0 * settings.TIME_SCALE,
+            "options": {"expires": 15.0 * max(1.0, settings.TIME_SCALE)},
+        },
         "reconcile": {"task": "hosts.reconcile_all", "schedule": 10.0 * settings.TIME_SCALE},
         "forget keys": {"task": "envelope.forget_keys", "schedule": 3600.0},
     },

@@ -20,6 +20,7 @@ from cloudsite import problems
 from cloudsite.middleware import is_api
 
 HEARTBEAT_MAX_AGE_S = 30.0
+HEARTBEATS = ("worker", "beat", "watch")
 BROKER_TIMEOUT_S = 0.5
 
 
@@ -120,7 +121,7 @@ def _heartbeat(name: str) -> str:
     at = cache.get(f"heartbeat:{name}")
     if not isinstance(at, (int, float)):
         return "unknown"
-    return "up" if time.time() - at <= HEARTBEAT_MAX_AGE_S * max(1.0, settings.TIME_SCALE) else "down"
+    return "up" if 0 <= time.time() - at <= HEARTBEAT_MAX_AGE_S * max(1.0, settings.TIME_SCALE) else "down"
 
 
 CHECKS: dict[str, Callable[[], str]] = {

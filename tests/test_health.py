@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.test import Client
 
@@ -53,6 +54,18 @@ def test_degraded_without_a_heartbeat(client: Client, beating: None, name: str) 
     assert (answer.status_code, answer.json()["status"], answer.json()["checks"][name]) == (200, "degraded", "down")
     cache.delete(f"heartbeat:{name}")
     assert client.get("/readyz").json()["checks"][name] == "unknown"
+
+
+def test_an_earlier_start_is_not_heard(client: Client, beating: None) -> None:
+    """Redis keeps heartbeats over a restart of everything; a start forgets them before its processes begin."""
+    call_command("forget_heartbeats")
+    answer = client.get("/readyz").json()
+    assert (answer["checks"]["worker"], answer["checks"]["beat"]) == ("unknown", "unknown")
+
+
+def test_a_clock_that_was_set_back_is_no_sign_of_life(client: Client, beating: None) -> None:
+    cache.set("heartbeat:worker", time.time() + 3600)
+    assert client.get("/readyz").json()["checks"]["worker"] == "down"
 
 
 def test_degraded_without_the_broker(client: Client, beating: None, settings: Any, tmp_path: Path) -> None:

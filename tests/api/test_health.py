@@ -1,12 +1,19 @@
 """``/healthz`` and ``/readyz``: what is said while a part is away."""
 
 import time
+import uuid
 from typing import Any
 
 import pytest
 from django.test import Client
 
 ALL_UP = {"database": "up", "broker": "up", "worker": "up", "beat": "up"}
+
+
+@pytest.fixture(autouse=True)
+def own_keys(settings: Any) -> None:
+    """Real workers of other tests share this Redis, and their hearts beat too."""
+    settings.CACHES = {"default": {**settings.CACHES["default"], "KEY_PREFIX": f"health-{uuid.uuid4().hex}"}}
 
 
 @pytest.fixture
