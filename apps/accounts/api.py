@@ -17,7 +17,7 @@ from apps.accounts import services, tokens
 from apps.accounts.models import Role, Scope, SSHKey, User
 from apps.accounts.permissions import OwnAccount, actor_of
 from apps.accounts.selectors import ssh_key_for, ssh_keys_for
-from apps.accounts.throttles import AttemptThrottle, OwnAttemptThrottle
+from apps.accounts.throttles import AttemptThrottle, OwnAttemptThrottle, RefreshThrottle
 from apps.envelope.filters import DocumentedFilters
 from apps.envelope.mutation import Answer, Plan, is_dry_run, mutation
 from apps.envelope.parameters import DRY_RUN, MUTATION
@@ -113,6 +113,8 @@ class TokenView(PublicView):
 class TokenRefreshView(PublicView):
     """Trade a refresh token for a new pair. It is good once; used again, the whole sign-in ends."""
 
+    throttle_classes = (RefreshThrottle,)
+
     @extend_schema(request=RefreshRequestSerializer, responses=TokenPairSerializer)
     def post(self, request: Request) -> Response:
         given = validated(RefreshRequestSerializer, request)
@@ -124,6 +126,8 @@ class TokenRefreshView(PublicView):
 
 class TokenRevokeView(PublicView):
     """Sign out: the refresh token, and every token that came from the same sign-in, ends."""
+
+    throttle_classes = (RefreshThrottle,)
 
     @extend_schema(request=RefreshRequestSerializer, responses={204: None})
     def post(self, request: Request) -> Response:

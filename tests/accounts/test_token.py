@@ -239,3 +239,21 @@ def test_a_password_change_that_is_refused(sign_in: SignIn, member: User, curren
     answer = client.post("/api/v1/me/password/", {"current_password": current, "new_password": new}, format="json")
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == field
+
+
+@pytest.mark.parametrize("path", ["token/refresh/", "token/revoke/"])
+def test_trying_refresh_tokens_is_held_up(api: APIClient, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setattr("apps.accounts.throttles.attempts_per_minute", lambda: 2)
+    answers = [api.post(f"/api/v1/{path}", {"refresh": "guess"}, format="json") for _ in range(5)]
+    assert [answers[0].status_code, answers[-1].status_code] == [401, 429]
+    assert int(answers[-1]["Retry-After"]) > 0
+
+
+def test_an_old_client_that_refreshes_holds_up_no_sign_in(
+    api: APIClient, member: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.accounts.throttles.attempts_per_minute", lambda: 2)
+    for _ in range(5):
+        refresh(api, "guess")
+    body = {"username": member.username, "password": PASSWORD}
+    assert api.post("/api/v1/token/", body, format="json").status_code == 200
