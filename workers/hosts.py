@@ -1,6 +1,7 @@
 """What operations on hosts do: identify, probe; and the reconcile that reads a host every few seconds."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import structlog
@@ -117,15 +118,25 @@ def _choose_accelerator(run: Run, host: Host, hypervisor: Hypervisor) -> None:
     for kind in kinds:
         if kind not in proofs:
             proof = _prove(run, hypervisor, kind)
-            proofs[kind] = {"works": proof.works, "detail": proof.detail, "seconds": round(proof.seconds, 1)}
+            if not proof.works:
+                log.warning("host.accelerator_refused", accelerator=kind, detail=proof.detail, output=proof.output)
+            proofs[kind] = {"works": proof.works, "detail": told(proof.detail), "seconds": round(proof.seconds, 1)}
             run.remember(proofs=proofs)
             if not proof.works and kind != kinds[-1]:
-                raise Postpone(f"{kind} does not work here: {proof.detail}", seconds=0)
+                raise Postpone(f"{kind} does not work here: {told(proof.detail)}", seconds=0)
         if proofs[kind]["works"]:
             _record_accelerator(run, host, kind, True, f"{reason}A Linux kernel booted in {proofs[kind]['seconds']} s.")
             return
         reason += f"{kind}: {proofs[kind]['detail']} "
     _record_accelerator(run, host, wanted if wanted != Accelerator.AUTO else "tcg", False, reason)
+
+
+def told(detail: str) -> str:
+    """What QEMU and libvirt wrote, as one sentence: its last line is the cause, without time and program."""
+    lines = [line.strip() for line in detail.splitlines() if line.strip()]
+    cause = re.sub(r"^[0-9T:.Z -]{19,}:? *", "", lines[-1] if lines else "no reason given")
+    cause = cause.removeprefix("qemu-system-x86_64: ")[:200].rstrip(".")
+    return f"{cause}."
 
 
 def _record_accelerator(run: Run, host: Host, kind: str, proven: bool, reason: str) -> None:
