@@ -4,6 +4,7 @@ from django.urls import URLPattern, path
 
 from apps.compute.api import snapshot as snapshot_api
 from apps.compute.api import vm as api
+from apps.compute.views import snapshot as snapshot_views
 from apps.compute.views import vm as views
 
 urlpatterns: list[URLPattern] = [
@@ -19,6 +20,11 @@ urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/reset/", views.vm_reset, name="vm-reset"),
     path("vms/<uuid:vm_id>/delete/", views.vm_delete, name="vm-delete"),
     path("vms/<uuid:vm_id>/protect/", views.vm_protect, name="vm-protect"),
+    path("vms/<uuid:vm_id>/snapshots/", snapshot_views.vm_snapshots, name="vm-snapshots"),
+    path("vms/<uuid:vm_id>/snapshots/new/", snapshot_views.snapshot_create, name="snapshot-create"),
+    path("snapshots/", snapshot_views.snapshot_list, name="snapshot-list"),
+    path("snapshots/<uuid:snapshot_id>/revert/", snapshot_views.snapshot_revert, name="snapshot-revert"),
+    path("snapshots/<uuid:snapshot_id>/delete/", snapshot_views.snapshot_delete, name="snapshot-delete"),
 ]
 api_urlpatterns: list[URLPattern] = [
     path("snapshots/", snapshot_api.SnapshotListView.as_view()),

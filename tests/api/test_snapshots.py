@@ -145,7 +145,12 @@ def test_a_revert_says_before_and_after_and_claims_both(client: Any, vm: Any, ho
     url = f"{SNAPSHOTS}{snapshot.pk}/revert/"
     plan = client.post(f"{url}?dry_run=true").json()["plan"]
     assert plan["reversible"] is False
-    for line in ("vCPUs 1 -> 2", "memory 256 MiB -> 512 MiB", "disk 2 GiB -> 1 GiB", "it is off, as it was then"):
+    for line in (
+        "number of vCPUs 1 -> 2",
+        "memory 256 MiB -> 512 MiB",
+        "disk 2 GiB -> 1 GiB",
+        "it is off, as it was then",
+    ):
         assert line in plan["changes"]
     host.refresh_from_db()
     assert (host.vcpus_claimed, host.disk_claimed_gib) == (1, 2)

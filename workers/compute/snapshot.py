@@ -24,6 +24,7 @@ from workers.hosts import POOL_ROOT, names
 from workers.observations import now
 
 POLL_SECONDS = 2.0
+WAIT_SECONDS = 5.0
 MOST_TRIES = 3
 SPARE_BYTES = 256 * 2**20
 MEMORY_SHARE = 1.05  # QEMU writes the devices and its own records beside the guest's memory
@@ -60,7 +61,7 @@ def snapshot_create(run: Run) -> None:
 def _write(run: Run, vm: VM, snapshot: Snapshot, hypervisor: Hypervisor) -> None:
     spec = SnapshotSpec(name=snapshot.host_name, memory=snapshot.memory)
     try:
-        done = hypervisor.create_snapshot(vm.pk, spec)
+        done = hypervisor.create_snapshot(vm.pk, spec, seconds=WAIT_SECONDS)
     except Rejected:
         with contextlib.suppress(HypervisorError):
             _clear(run, vm, snapshot, hypervisor)
@@ -174,7 +175,7 @@ def _revert(run: Run, vm: VM, snapshot: Snapshot, hypervisor: Hypervisor) -> Non
     run.remember(doubtful=_is_reverted(domain, seen))
     with run.step("revert", "Going back to the snapshot", progress=30):
         try:
-            done = hypervisor.revert_snapshot(vm.pk, snapshot.host_name)
+            done = hypervisor.revert_snapshot(vm.pk, snapshot.host_name, seconds=WAIT_SECONDS)
         except Rejected:
             with contextlib.suppress(HypervisorError):
                 _follow(run, vm, hypervisor)

@@ -1,12 +1,15 @@
 """Reading snapshots: of one's own VMs, or of all for admins."""
 
 import uuid
+from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
 from apps.accounts.models import User
 from apps.compute.models import Snapshot
 from apps.errors import NotFound
+
+DEEPEST = 5
 
 
 def snapshots_for(*, actor: User) -> QuerySet[Snapshot]:
@@ -26,3 +29,31 @@ def snapshot_for(*, actor: User, snapshot_id: uuid.UUID) -> Snapshot:
 def vm_has_snapshots(*, vm_id: uuid.UUID) -> bool:
     """Whether there is anything that a rebuild or a resize of the disk would make useless; foreign ones count."""
     return Snapshot.objects.filter(vm_id=vm_id).exists()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """One line of a drawn tree. A chain goes straight down; only where it forks, what follows is moved in."""
+
+    snapshot: Snapshot
+    depth: int
+    parent: Snapshot | None
+
+
+def snapshot_tree(snapshots: list[Snapshot]) -> list[Branch]:
+    """The snapshots of one VM, each below the one that it was taken after, oldest first."""
+    known = {snapshot.pk: snapshot for snapshot in snapshots}
+    below: dict[uuid.UUID | None, list[Snapshot]] = {}
+    for snapshot in sorted(snapshots, key=lambda one: (one.taken_at or one.created_at, one.created_at)):
+        parent_id = snapshot.parent_id if snapshot.parent_id in known else None
+        below.setdefault(parent_id, []).append(snapshot)
+    waiting = [(snapshot, 0) for snapshot in reversed(below.get(None, []))]
+    branches = []
+    while waiting:
+        snapshot, depth = waiting.pop()
+        parent = known.get(snapshot.parent_id) if snapshot.parent_id else None
+        branches.append(Branch(snapshot=snapshot, depth=depth, parent=parent))
+        children = below.get(snapshot.pk, [])
+        deeper = min(depth + (len(children) > 1), DEEPEST)
+        waiting += [(child, deeper) for child in reversed(children)]
+    return branches

@@ -117,7 +117,7 @@ def snapshot_revert(*, actor: User, snapshot_id: uuid.UUID) -> SnapshotChange:
     changes = [
         f"go back to {snapshot.name}: everything that {vm.name} wrote to its disks since is lost",
         _power_change(snapshot),
-        _size_change("vCPUs", vm.vcpus, snapshot.vcpus),
+        _size_change("number of vCPUs", vm.vcpus, snapshot.vcpus),
         _size_change("memory", vm.memory_mib, snapshot.memory_mib, " MiB"),
         _size_change("disk", vm.disk_gib, disk_gib, " GiB"),
     ]

@@ -13,7 +13,10 @@ from apps.pages import PageRequest, show
 RECENT = 8
 
 # Key of the tab, its label, and the name of its page, in the order in which they are shown.
-TABS: tuple[tuple[str, str, str], ...] = (("overview", "Overview", "vm-detail"),)
+TABS: tuple[tuple[str, str, str], ...] = (
+    ("overview", "Overview", "vm-detail"),
+    ("snapshots", "Snapshots", "vm-snapshots"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
