@@ -11,11 +11,11 @@ from apps.errors import FieldError, Refused
 ALWAYS = {"limit", "cursor", "ordering"}
 
 
-class BooleanField(forms.Field):
+class BooleanField(forms.NullBooleanField):
     """``true`` or ``false``; Django's own fields take every other word for "no filter"."""
 
     def to_python(self, value: Any) -> bool | None:
-        if value in self.empty_values:
+        if value in (None, ""):
             return None
         if value not in ("true", "false"):
             raise forms.ValidationError("Say true or false.")
