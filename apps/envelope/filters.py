@@ -14,7 +14,7 @@ ALWAYS = {"limit", "cursor", "ordering"}
 class BooleanField(forms.NullBooleanField):
     """``true`` or ``false``; Django's own fields take every other word for "no filter"."""
 
-    def to_python(self, value: Any) -> bool | None:
+    def to_python(self, value: Any) -> Any:
         if value in (None, ""):
             return None
         if value not in ("true", "false"):
