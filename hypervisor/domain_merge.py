@@ -42,6 +42,9 @@ def _merge_part(actual: Element, wanted: Element, tag: str) -> bool:
         return False
     if old is not None and new is not None:
         actual.replace(old, new)
+        if tag == "vcpu":  # the list of single vCPUs that a hot-plug leaves says how many there are, too
+            for each in actual.findall("vcpus"):
+                actual.remove(each)
     elif old is not None:
         actual.remove(old)
     elif new is not None:

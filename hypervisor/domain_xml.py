@@ -37,6 +37,8 @@ class DomainXml:
     title: str
     vcpus: int
     memory_mib: int
+    max_vcpus: int
+    max_memory_mib: int
     installation: str | None
     fence: int | None
     disk_paths: tuple[str, ...]
@@ -211,6 +213,8 @@ def read(text: str) -> DomainXml:
         title=xml_tree.text_of(root, "title"),
         vcpus=int(current) if current.isdigit() else xml_tree.number_of(root, "vcpu"),
         memory_mib=(xml_tree.number_of(root, "currentMemory") or xml_tree.number_of(root, "memory")) // 1024,
+        max_vcpus=xml_tree.number_of(root, "vcpu"),
+        max_memory_mib=xml_tree.number_of(root, "memory") // 1024,
         installation=None if ours is None else ours.get("installation"),
         fence=int(fence) if fence.isascii() and fence.isdigit() else None,
         disk_paths=tuple(s.get("file", "") for s in root.iterfind("devices/disk/source") if s.get("file")),

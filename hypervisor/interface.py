@@ -21,6 +21,7 @@ from hypervisor.specs import (
     AddressSource,
     Button,
     DhcpReservation,
+    DiskSpec,
     DomainSpec,
     DomainState,
     DomainSummary,
@@ -134,6 +135,18 @@ class Hypervisor(Protocol):
 
     def set_paused(self, uuid: UUID, *, paused: bool) -> None:
         """`Rejected` for a guest that is off."""
+
+    def set_live_size(self, uuid: UUID, *, vcpus: int, memory_mib: int) -> None:
+        """Give a running guest vCPUs and memory within the maxima that it was started with; off is fine.
+
+        vCPUs are only added: `Rejected` for fewer. Memory is asked for: the guest's balloon driver takes or gives it
+        a moment later, and a guest without one never does.
+        """
+
+    def grow_disk(self, uuid: UUID, disk: DiskSpec, capacity_bytes: int) -> bool:
+        """Grow it under the running guest; never shrinks. False: no running guest has it, so `ensure_volume`
+        grows it.
+        """
 
     def power_off(self, uuid: UUID) -> None:
         """Pull the plug; off is fine, missing is fine."""

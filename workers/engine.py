@@ -126,11 +126,13 @@ def _clock() -> float:
 class Handler:
     """``run`` does the work and may be called any number of times; ``failed`` tidies up after a final no.
 
-    ``failed`` is called inside the transaction that ends the operation.
+    ``failed`` is called inside the transaction that ends the operation. One that ``takes_back`` is called although
+    a person asked it to stop: its first step raises ``Cancelled``, and it puts right what an earlier claim began.
     """
 
     run: Callable[[Run], None]
     failed: Callable[[Operation, str], None] | None = None
+    takes_back: bool = False
 
 
 HostLost = Callable[[uuid.UUID, HypervisorError], None]
@@ -163,7 +165,8 @@ def _carry_out(operation: Operation, handlers: Mapping[str, Handler], host_lost:
     try:
         if operation.crashes > MOST_CRASHES:
             raise AppError("operation.crashes", f"Workers died {operation.crashes} times while doing this.")
-        run.check_cancelled()
+        if not handler.takes_back:
+            run.check_cancelled()
         handler.run(run)
     except Fenced:
         raise

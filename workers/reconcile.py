@@ -178,10 +178,10 @@ def _prepare_after_boot(host: Host, hypervisor: Hypervisor) -> None:
 
 
 def _start_after_boot(host: Host) -> None:
-    """One operation per guest that should run, oldest first."""
+    """One operation per guest that should run, in boot order; each waits for those of a lower order."""
     wanted = VM.objects.filter(
         host=host, phase=Phase.READY, desired_power=DesiredPower.ON, start_on_boot=True, missing=False
     ).exclude(power=Power.RUNNING)
-    for vm in wanted.order_by("created_at"):
+    for vm in wanted.order_by("boot_order", "created_at"):
         with transaction.atomic():
             vm_start_after_boot(vm=vm)

@@ -4,17 +4,22 @@ With this, Redis may be emptied or gone at any time: the rows are the queue.
 """
 
 import threading
+import uuid
+from datetime import datetime
 
 import structlog
 from celery import bootsteps, current_app
 from celery.worker import WorkController
 from django.conf import settings
-from django.db import close_old_connections, connection
+from django.db import DatabaseError, close_old_connections, connection
 
+from apps.compute.selectors.schedule import schedules_due
+from apps.compute.services.schedule import schedule_run
 from apps.operations.doorbell import ring
 from apps.operations.selectors import operations_due
 from workers.hearing import Hearing
 from workers.heartbeat import beat, is_silent
+from workers.observations import now
 from workers.reconcile import hosts_due
 
 log = structlog.get_logger(__name__)
@@ -25,6 +30,23 @@ RECONCILE_EVERY = 2  # sweeps, where beat is silent
 def sweep() -> int:
     """Ring for everything that is due. Returns how many bells rang; duplicates are harmless."""
     return sum(ring(operation_id) for operation_id in operations_due().values_list("pk", flat=True))
+
+
+def run_schedules() -> int:
+    """Turn what people planned into operations. Every sweeper may: a row that one of them moved on is no other's."""
+    at = now()
+    return sum(_run_schedule(schedule_id, at) for schedule_id in schedules_due(now=at))
+
+
+def _run_schedule(schedule_id: uuid.UUID, at: datetime) -> bool:
+    """One that cannot be run for a reason nobody foresaw keeps no other from its time."""
+    try:
+        return schedule_run(schedule_id=schedule_id, now=at)
+    except DatabaseError:
+        raise
+    except Exception:
+        log.exception("schedule.internal", schedule_id=str(schedule_id))
+        return False
 
 
 def ring_reconciles() -> None:
@@ -57,6 +79,7 @@ class Sweeper(bootsteps.StartStopStep):
             try:
                 close_old_connections()
                 beat("worker")
+                run_schedules()
                 if sweep():
                     self._hearing.check()
                 rounds += 1

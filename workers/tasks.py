@@ -11,12 +11,12 @@ from celery import shared_task
 from apps.envelope.services import keys_forget
 from cloudsite.celery import app
 from workers import hosts, network, storage
-from workers.compute import power, snapshot, vm
+from workers.compute import power, rebuild, resize, snapshot, vm
 from workers.engine import Handler, execute
 from workers.heartbeat import beat
 from workers.observations import host_lost
 from workers.reconcile import reconcile_host
-from workers.sweep import Sweeper, ring_reconciles, sweep
+from workers.sweep import Sweeper, ring_reconciles, run_schedules, sweep
 
 log = structlog.get_logger(__name__)
 app.steps["worker"].add(Sweeper)
@@ -36,6 +36,10 @@ HANDLERS = {
     "vm.power-off": Handler(run=power.vm_power_off),
     "vm.reboot": Handler(run=power.vm_reboot),
     "vm.reset": Handler(run=power.vm_reset),
+    "vm.pause": Handler(run=power.vm_pause),
+    "vm.resume": Handler(run=power.vm_resume),
+    "vm.rebuild": Handler(run=rebuild.vm_rebuild, failed=rebuild.vm_rebuild_failed),
+    "vm.resize": Handler(run=resize.vm_resize, failed=resize.vm_resize_failed, takes_back=True),
     "vm.delete": Handler(run=vm.vm_delete, failed=vm.vm_delete_failed),
 }
 
@@ -50,6 +54,7 @@ def operations_run(operation_id: str) -> None:
 def operations_sweep() -> None:
     """Beat's sweep; each worker's parent sweeps as well."""
     beat("beat")
+    run_schedules()
     sweep()
 
 

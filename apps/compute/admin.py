@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.accounts.permissions import actor_of
-from apps.compute.models import VM, Nic, Size, Snapshot
+from apps.compute.models import VM, Nic, Schedule, Size, Snapshot
 from apps.compute.services import vm as services
 from apps.envelope.admin import ReadOnlyAdmin
 from apps.operations.admin import each
@@ -51,6 +51,14 @@ class VMAdmin(ReadOnlyAdmin):
             lambda vm: services.vm_power_off(actor=actor_of(request), vm_id=vm.pk),
             "power-off queued",
         )
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(ReadOnlyAdmin):
+    list_display = ["vm", "action", "owner", "enabled", "next_run", "last_run"]
+    list_filter = ["action", "enabled"]
+    search_fields = ["vm__name"]
+    list_select_related = ["vm", "owner"]
 
 
 @admin.register(Size)

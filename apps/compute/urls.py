@@ -2,6 +2,9 @@
 
 from django.urls import URLPattern, path
 
+from apps.compute.api import rebuild as rebuild_api
+from apps.compute.api import resize as resize_api
+from apps.compute.api import schedule as schedule_api
 from apps.compute.api import snapshot as snapshot_api
 from apps.compute.api import vm as api
 from apps.compute.views import snapshot as snapshot_views
@@ -18,6 +21,8 @@ urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/power-off/", views.vm_power_off, name="vm-power-off"),
     path("vms/<uuid:vm_id>/reboot/", views.vm_reboot, name="vm-reboot"),
     path("vms/<uuid:vm_id>/reset/", views.vm_reset, name="vm-reset"),
+    path("vms/<uuid:vm_id>/pause/", views.vm_pause, name="vm-pause"),
+    path("vms/<uuid:vm_id>/resume/", views.vm_resume, name="vm-resume"),
     path("vms/<uuid:vm_id>/delete/", views.vm_delete, name="vm-delete"),
     path("vms/<uuid:vm_id>/protect/", views.vm_protect, name="vm-protect"),
     path("vms/<uuid:vm_id>/snapshots/", snapshot_views.vm_snapshots, name="vm-snapshots"),
@@ -40,4 +45,10 @@ api_urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/power-off/", api.VMPowerOffView.as_view()),
     path("vms/<uuid:vm_id>/reboot/", api.VMRebootView.as_view()),
     path("vms/<uuid:vm_id>/reset/", api.VMResetView.as_view()),
+    path("vms/<uuid:vm_id>/pause/", api.VMPauseView.as_view()),
+    path("vms/<uuid:vm_id>/schedules/", schedule_api.VMScheduleListView.as_view()),
+    path("schedules/<uuid:schedule_id>/", schedule_api.ScheduleView.as_view()),
+    path("vms/<uuid:vm_id>/rebuild/", rebuild_api.VMRebuildView.as_view()),
+    path("vms/<uuid:vm_id>/resize/", resize_api.VMResizeView.as_view()),
+    path("vms/<uuid:vm_id>/resume/", api.VMResumeView.as_view()),
 ]

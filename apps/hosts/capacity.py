@@ -138,6 +138,22 @@ def claim_of(held: Allocation) -> tuple[int, int, int]:
     return held.vcpus, held.memory_mib, held.disk_gib
 
 
+def capacity_missing(*, consumer_id: uuid.UUID, demand: Demand) -> dict[str, tuple[int, str]]:
+    """What a VM's host lacks now for this claim: by the name of the number, how much of which unit. A guess: the
+    claim itself decides.
+    """
+    held = Allocation.objects.select_related("host").filter(consumer_id=consumer_id, kind=AllocationKind.VM).first()
+    if held is None:
+        return {}
+    host, (vcpus, memory, disk) = held.host, claim_of(held)
+    wanted = (
+        ("vcpus", "vCPU", demand.vcpus - vcpus, host.vcpus_limit - host.vcpus_claimed),
+        ("memory_mib", "MiB", demand.claimed_memory_mib - memory, host.memory_limit_mib - host.memory_claimed_mib),
+        ("disk_gib", "GiB", demand.disk_gib - disk, host.disk_limit_gib - host.disk_claimed_gib),
+    )
+    return {name: (more - free, unit) for name, unit, more, free in wanted if more > 0 and more > free}
+
+
 def capacity_release(*, consumer_id: uuid.UUID) -> None:
     """Give back what this VM holds; nothing held is fine."""
     with transaction.atomic():

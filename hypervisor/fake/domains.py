@@ -9,6 +9,7 @@ from hypervisor.fake.host import set_power
 from hypervisor.fake.store import Body, State
 from hypervisor.specs import (
     Button,
+    DiskSpec,
     DomainSpec,
     DomainState,
     DomainSummary,
@@ -60,6 +61,8 @@ def _body(state: State, spec: DomainSpec) -> Body:
         "title": clean_line(spec.title),
         "vcpus": spec.vcpus,
         "memory_mib": spec.memory_mib,
+        "max_vcpus": spec.max_vcpus or spec.vcpus,
+        "max_memory_mib": spec.max_memory_mib or spec.memory_mib,
         "installation": spec.metadata.installation,
         "fence": spec.metadata.fence,
         "disk_paths": [volume_path(storage.pool_path(state, d.pool), d.volume) for d in spec.disks],
@@ -84,6 +87,8 @@ def ensure_running(state: State, installation: str, uuid: UUID) -> None:
             raise NotFound(f"no network {network}")
     if int(domain["memory_mib"]) > int((state.get("host", "facts") or {})["memory_mib"]):
         raise OutOfMemory("Cannot allocate memory")
+    live = {"live": {key: domain[key] for key in ("vcpus", "memory_mib", "max_vcpus", "max_memory_mib")}}
+    state.put("domain", str(uuid), domain | live)
     set_power(state, uuid, Power.RUNNING, "booted", EventKind.STARTED, "booted")
 
 
@@ -95,6 +100,29 @@ def set_paused(state: State, installation: str, uuid: UUID, *, paused: bool) -> 
         set_power(state, uuid, Power.PAUSED, "user", EventKind.SUSPENDED, "paused")
     elif not paused and domain["power"] == Power.PAUSED:
         set_power(state, uuid, Power.RUNNING, "unpaused", EventKind.RESUMED, "unpaused")
+
+
+def set_live_size(state: State, installation: str, uuid: UUID, *, vcpus: int, memory_mib: int) -> None:
+    """A guest whose balloon driver is at work, unless the host was told that guests have none."""
+    domain = _ours(state, installation, uuid)
+    if domain["power"] not in UP:
+        return
+    live = domain["live"]
+    if not live["vcpus"] <= vcpus <= live["max_vcpus"] or memory_mib > live["max_memory_mib"]:
+        raise Rejected(f"domain {uuid} cannot have {vcpus} vCPUs and {memory_mib} MiB while it runs")
+    if not (state.get("host", "facts") or {})["balloons"]:
+        memory_mib = live["memory_mib"]
+    state.put("domain", str(uuid), domain | {"live": live | {"vcpus": vcpus, "memory_mib": memory_mib}})
+
+
+def grow_disk(state: State, installation: str, uuid: UUID, disk: DiskSpec, capacity_bytes: int) -> bool:
+    domain = ours_if_any(state, installation, uuid)
+    key = f"{disk.pool}/{disk.volume}"
+    if domain is None or domain["power"] not in UP or key not in domain["volumes"]:
+        return False
+    volume = state.get("volume", key) or {}
+    state.put("volume", key, volume | {"capacity": max(int(volume["capacity"]), capacity_bytes)})
+    return True
 
 
 def power_off(state: State, installation: str, uuid: UUID) -> None:
@@ -137,6 +165,7 @@ def describe_one(state: State, uuid: UUID) -> DomainState | None:
     body = state.get("domain", str(uuid))
     if body is None:
         return None
+    live = body.get("live", {}) if body["power"] in UP else {}
     return DomainState(
         uuid=uuid,
         name=body["name"],
@@ -149,6 +178,10 @@ def describe_one(state: State, uuid: UUID) -> DomainState | None:
         autostart=body["autostart"],
         installation=body["installation"],
         fence=body["fence"],
+        max_vcpus=body.get("max_vcpus", 0),
+        max_memory_mib=body.get("max_memory_mib", 0),
+        live_vcpus=live.get("vcpus"),
+        live_memory_mib=live.get("memory_mib"),
         disk_paths=tuple(body["disk_paths"]),
         macs=tuple(body["macs"]),
     )

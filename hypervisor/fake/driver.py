@@ -16,6 +16,7 @@ from hypervisor.specs import (
     AddressSource,
     Button,
     DhcpReservation,
+    DiskSpec,
     DomainSpec,
     DomainState,
     DomainSummary,
@@ -157,6 +158,15 @@ class FakeHypervisor:
 
     def set_paused(self, uuid: UUID, *, paused: bool) -> None:
         self._do("set_paused", lambda state: domains.set_paused(state, self._us, uuid, paused=paused))
+
+    def set_live_size(self, uuid: UUID, *, vcpus: int, memory_mib: int) -> None:
+        def resize(state: State) -> None:
+            domains.set_live_size(state, self._us, uuid, vcpus=vcpus, memory_mib=memory_mib)
+
+        self._do("set_live_size", resize)
+
+    def grow_disk(self, uuid: UUID, disk: DiskSpec, capacity_bytes: int) -> bool:
+        return self._do("grow_disk", lambda state: domains.grow_disk(state, self._us, uuid, disk, capacity_bytes))
 
     def power_off(self, uuid: UUID) -> None:
         self._do("power_off", lambda state: domains.power_off(state, self._us, uuid))

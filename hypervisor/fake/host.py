@@ -16,12 +16,14 @@ from hypervisor.specs import EventKind, Power
 
 _KILLED: Final = 137  # what a shell reports for SIGKILL
 _POLL_SECONDS: Final = 0.02
+_SIZE: Final = ("vcpus", "memory_mib", "max_vcpus", "max_memory_mib")
 _FACTS: Final[Body] = {
     "cpus": 16,
     "memory_mib": 65536,
     "capacity_bytes": 1 << 40,
     "kvm": True,
     "obeys_acpi": True,
+    "balloons": True,
     "reachable": True,
     "architectures": ["x86_64"],
     "uefi": ["x86_64"],
@@ -62,8 +64,8 @@ class FakeHost:
 
     # --- what the host is like
     def configure(self, **facts: object) -> None:
-        """cpus, memory_mib, capacity_bytes, kvm (does it really boot), obeys_acpi, reachable, architectures, uefi,
-        uplink (DEVICE:KIND, or nothing), snapshot_looks (before one is finished).
+        """cpus, memory_mib, capacity_bytes, kvm (does it really boot), obeys_acpi, balloons, reachable,
+        architectures, uefi, uplink (DEVICE:KIND, or nothing), snapshot_looks (before one is finished).
         """
         unknown = facts.keys() - _FACTS.keys()
         if unknown:
@@ -106,6 +108,8 @@ class FakeHost:
 
     def start_domain(self, uuid: UUID) -> None:
         with self.store.transaction() as state:
+            domain = state.get("domain", str(uuid)) or {}
+            state.put("domain", str(uuid), domain | {"live": {key: domain.get(key) for key in _SIZE}})
             set_power(state, uuid, Power.RUNNING, "booted", EventKind.STARTED, "booted")
 
     def remove_domain(self, uuid: UUID) -> None:

@@ -14,6 +14,7 @@ from hypervisor.libvirt_driver import states
 from hypervisor.specs import (
     AddressSource,
     Button,
+    DiskSpec,
     DomainMetadata,
     DomainSpec,
     DomainState,
@@ -154,6 +155,27 @@ class Domains:
             else:
                 domain.resume()
 
+    def set_live_size(self, uuid: UUID, *, vcpus: int, memory_mib: int) -> None:
+        domain = self._ours(uuid)
+        if not domain.isActive():
+            return
+        _state, _most, memory_kib, now_vcpus, _time = domain.info()
+        if vcpus < now_vcpus:
+            raise Rejected(f"domain {uuid} runs with {now_vcpus} vCPUs; a running guest does not give any back")
+        if vcpus > now_vcpus:
+            domain.setVcpusFlags(vcpus, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        if memory_kib != memory_mib * 1024:
+            domain.setMemoryFlags(memory_mib * 1024, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+    def grow_disk(self, uuid: UUID, disk: DiskSpec, capacity_bytes: int) -> bool:
+        domain = self.ours_if_any(uuid)
+        path = self._path_of(disk.pool, disk.volume)
+        if domain is None or not domain.isActive() or path not in domain_xml.read(domain.XMLDesc(0)).disk_paths:
+            return False
+        if domain.blockInfo(disk.target)[0] < capacity_bytes:
+            domain.blockResize(disk.target, capacity_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+        return True
+
     def power_off(self, uuid: UUID) -> None:
         domain = self.ours_if_any(uuid)
         if domain is None or not domain.isActive():
@@ -199,6 +221,7 @@ class Domains:
             power, reason = _power(domain)
             xml = domain_xml.read(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
             persistent, autostart = bool(domain.isPersistent()), bool(domain.autostart())
+            _state, _most, memory_kib, vcpus, _time = domain.info()
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                 return None
@@ -215,6 +238,10 @@ class Domains:
             autostart=autostart,
             installation=xml.installation,
             fence=xml.fence,
+            max_vcpus=xml.max_vcpus,
+            max_memory_mib=xml.max_memory_mib,
+            live_vcpus=vcpus if power in _UP else None,
+            live_memory_mib=memory_kib // 1024 if power in _UP else None,
             disk_paths=xml.disk_paths,
             macs=xml.macs,
         )

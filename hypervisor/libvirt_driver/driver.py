@@ -23,6 +23,7 @@ from hypervisor.specs import (
     ConnectionSettings,
     DhcpReservation,
     DirectBoot,
+    DiskSpec,
     DomainSpec,
     DomainState,
     DomainSummary,
@@ -167,6 +168,14 @@ class LibvirtHypervisor:
 
     def set_paused(self, uuid: UUID, *, paused: bool) -> None:
         self._on_domains("set_paused", lambda domains: domains.set_paused(uuid, paused=paused))
+
+    def set_live_size(self, uuid: UUID, *, vcpus: int, memory_mib: int) -> None:
+        self._on_domains(
+            "set_live_size", lambda domains: domains.set_live_size(uuid, vcpus=vcpus, memory_mib=memory_mib)
+        )
+
+    def grow_disk(self, uuid: UUID, disk: DiskSpec, capacity_bytes: int) -> bool:
+        return self._on_domains("grow_disk", lambda domains: domains.grow_disk(uuid, disk, capacity_bytes))
 
     def power_off(self, uuid: UUID) -> None:
         self._on_domains("power_off", lambda domains: domains.power_off(uuid))

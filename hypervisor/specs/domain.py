@@ -177,7 +177,10 @@ class DomainSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainState(DomainSummary):
-    """All we read about one domain; `installation` and `fence` are None when it is not marked by anybody."""
+    """All we read about one domain; `installation` and `fence` are None when it is not marked by anybody.
+
+    vCPUs and memory are the definition's; `live_…` is what a running guest has now, None while it is off.
+    """
 
     title: str
     vcpus: int
@@ -186,5 +189,9 @@ class DomainState(DomainSummary):
     autostart: bool
     installation: str | None
     fence: int | None
+    max_vcpus: int = 0
+    max_memory_mib: int = 0
+    live_vcpus: int | None = None
+    live_memory_mib: int | None = None
     disk_paths: tuple[str, ...] = ()
     macs: tuple[str, ...] = ()

@@ -8,6 +8,20 @@ import pytest
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBvzjgrc7y7ynd0p3HoCEgmqlRkrm5qRRvVlTdNKwPFt"
 
 
+WEEKLY = {"action": "start", "weekdays": ["fri", "mon"], "time": "07:30", "time_zone": "Europe/Zurich"}
+
+
+@pytest.fixture
+def make_schedule() -> Callable[..., Any]:
+    """A weekly schedule of a VM, for its owner."""
+    from apps.compute.services.schedule import schedule_create
+
+    def make(vm: Any) -> Any:
+        return schedule_create(actor=vm.owner, vm_id=vm.pk, **WEEKLY)
+
+    return make
+
+
 @pytest.fixture
 def make_vm(image: Any) -> Callable[..., Any]:
     """A VM as it is once it runs: ``make_vm(owner, "web-1", host=host)``."""
@@ -70,7 +84,9 @@ def quick_passwords(settings: Any) -> None:
 
 
 @pytest.fixture
-def world(member: Any, make_vm: Any, make_key: Any, host: Any, make_host: Any, make_snapshot: Any) -> dict[str, Any]:
+def world(
+    member: Any, make_vm: Any, make_key: Any, host: Any, make_host: Any, make_snapshot: Any, make_schedule: Any
+) -> dict[str, Any]:
     """One object of each kind; those that people own are ``member``'s."""
     from apps.hosts.services import fingerprint_of
     from apps.network.models import Network
@@ -96,6 +112,8 @@ def world(member: Any, make_vm: Any, make_key: Any, host: Any, make_host: Any, m
     return {
         "vm_id": vm.pk,
         "snapshot_id": make_snapshot(vm).pk,
+        "schedule_id": make_schedule(vm).pk,
+        "paused_id": make_vm(member, "paused", host=host, power="paused").pk,
         "image_id": vm.image_id,
         "operation_id": operation("busy").pk,
         "failed_id": operation("failed", status="failed", retryable=True).pk,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.api.answers import problem_of
-from tests.api.conftest import PUBLIC_KEY
+from tests.api.conftest import PUBLIC_KEY, WEEKLY
 from tests.api.routes import api_routes
 
 ACTORS = ("anonymous", "member", "other", "viewer", "read-only token", "admin")
@@ -43,6 +43,15 @@ ROWS: dict[tuple[str, str], tuple[str, int, dict[str, Any] | None]] = {
     ("snapshots/{snapshot_id}/", "get"): (OWN, 200, None),
     ("snapshots/{snapshot_id}/", "delete"): (OWN, 202, None),
     ("snapshots/{snapshot_id}/revert/", "post"): (OWN, 202, {}),
+    ("vms/{vm_id}/resize/", "post"): (OWN, 202, {"memory_mib": 128}),
+    ("vms/{vm_id}/rebuild/", "post"): (OWN, 202, {"image": "tiny"}),
+    ("vms/{vm_id}/schedules/", "get"): (OWN, 200, None),
+    ("vms/{vm_id}/schedules/", "post"): (OWN, 201, WEEKLY),
+    ("schedules/{schedule_id}/", "get"): (OWN, 200, None),
+    ("schedules/{schedule_id}/", "patch"): (OWN, 200, {"enabled": False}),
+    ("schedules/{schedule_id}/", "delete"): (OWN, 204, None),
+    ("vms/{vm_id}/pause/", "post"): (OWN, 202, {}),
+    ("vms/{vm_id}/resume/", "post"): (OWN, 202, {}),
     ("hosts/", "get"): (ADMINS, 200, None),
     ("hosts/", "post"): (ADMINS, 202, {"name": "new", "uri": "qemu+ssh://cloud@new.example/system"}),
     ("hosts/{host_id}/", "get"): (ADMINS, 200, None),
@@ -118,6 +127,8 @@ def client_of(api_for: Any, member: Any, other: Any, viewer: Any, admin: Any) ->
 def filled(route: str, ids: dict[str, Any]) -> str:
     if route.endswith("retry/"):
         ids = {**ids, "operation_id": ids["failed_id"]}
+    if route.endswith(("resume/", "rebuild/")):
+        ids = {**ids, "vm_id": ids["paused_id"]}
     return "/api/v1/" + route.format(**ids)
 
 

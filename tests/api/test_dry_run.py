@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.answers import everything, problem_of, rows
-from tests.api.conftest import PUBLIC_KEY
+from tests.api.conftest import PUBLIC_KEY, WEEKLY
 
 TOKENS = {"/api/v1/token/", "/api/v1/token/refresh/", "/api/v1/token/revoke/"}
 
@@ -18,7 +18,9 @@ def client(api_for: Any, admin: Any) -> Any:
 
 
 @pytest.fixture
-def world(admin: Any, make_vm: Any, make_host: Any, make_key: Any, host: Any, make_snapshot: Any) -> dict[str, Any]:
+def world(
+    admin: Any, make_vm: Any, make_host: Any, make_key: Any, host: Any, make_snapshot: Any, make_schedule: Any
+) -> dict[str, Any]:
     """One object of every kind, each in a state in which every change is accepted."""
     from django.utils import timezone
 
@@ -36,6 +38,7 @@ def world(admin: Any, make_vm: Any, make_host: Any, make_key: Any, host: Any, ma
     failed = operation_create(kind="vm.start", target_type="vm", target=make_vm(admin, "web-3"), actor=admin)
     failed.status, failed.retryable = "failed", True
     failed.save()
+    paused = make_vm(admin, "web-4", host=host, power="paused")
     network = Network.objects.create(
         host=host, owner=admin, name="shop", kind="isolated", cidr="192.168.77.0/24", libvirt_name="cs-1-shop"
     )
@@ -43,6 +46,8 @@ def world(admin: Any, make_vm: Any, make_host: Any, make_key: Any, host: Any, ma
         "network": network,
         "vm": vm,
         "snapshot": make_snapshot(vm),
+        "paused": paused,
+        "schedule": make_schedule(vm),
         "host": empty,
         "active": active,
         "failed": failed,
@@ -59,6 +64,7 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str
     fingerprint = fingerprint_of(world["host"].offered_key)
     operations = "/api/v1/operations/"
     snapshot = f"/api/v1/snapshots/{world['snapshot'].pk}/"
+    schedule = f"/api/v1/schedules/{world['schedule'].pk}/"
     new_vm = {"name": "new", "image": "tiny", "size": "s-1vcpu-512mb"}
     passwords = {"current_password": "correct horse battery", "new_password": "staple battery correct"}
     return {
@@ -66,6 +72,16 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str
         ("patch", "/api/v1/vms/{vm_id}/"): (vm, {"protected": True, "tags": ["a"]}),
         ("delete", "/api/v1/vms/{vm_id}/"): (vm, None),
         ("post", "/api/v1/vms/{vm_id}/rename/"): (f"{vm}rename/", {"name": "shop"}),
+        ("post", "/api/v1/vms/{vm_id}/resize/"): (f"{vm}resize/", {"memory_mib": 128}),
+        ("post", "/api/v1/vms/{vm_id}/rebuild/"): (
+            f"/api/v1/vms/{world['paused'].pk}/rebuild/",
+            {"image": "tiny"},
+        ),
+        ("post", "/api/v1/vms/{vm_id}/schedules/"): (f"{vm}schedules/", WEEKLY),
+        ("patch", "/api/v1/schedules/{schedule_id}/"): (schedule, {"enabled": False}),
+        ("delete", "/api/v1/schedules/{schedule_id}/"): (schedule, None),
+        ("post", "/api/v1/vms/{vm_id}/pause/"): (f"{vm}pause/", {}),
+        ("post", "/api/v1/vms/{vm_id}/resume/"): (f"/api/v1/vms/{world['paused'].pk}/resume/", {}),
         ("post", "/api/v1/vms/{vm_id}/start/"): (f"{vm}start/", {}),
         ("post", "/api/v1/vms/{vm_id}/shutdown/"): (f"{vm}shutdown/", {"timeout_s": 5}),
         ("post", "/api/v1/vms/{vm_id}/power-off/"): (f"{vm}power-off/", {}),
@@ -102,6 +118,9 @@ CHANGES = [
     ("post", "/api/v1/vms/"),
     ("patch", "/api/v1/vms/{vm_id}/"),
     ("delete", "/api/v1/vms/{vm_id}/"),
+    *(("post", f"/api/v1/vms/{{vm_id}}/{v}/") for v in ("pause", "resume", "resize", "rebuild", "schedules")),
+    ("patch", "/api/v1/schedules/{schedule_id}/"),
+    ("delete", "/api/v1/schedules/{schedule_id}/"),
     *(("post", f"/api/v1/vms/{{vm_id}}/{v}/") for v in ("rename", "start", "shutdown", "power-off", "reboot", "reset")),
     ("post", "/api/v1/networks/"),
     ("patch", "/api/v1/networks/{network_id}/"),

@@ -35,6 +35,8 @@ ROWS: dict[str, tuple[str, str]] = {
     "vms/{vm_id}/protect/": (OWN, BUTTON),
     "vms/{vm_id}/reboot/": (OWN, BUTTON),
     "vms/{vm_id}/reset/": (OWN, BUTTON),
+    "vms/{vm_id}/pause/": (OWN, BUTTON),
+    "vms/{vm_id}/resume/": (OWN, BUTTON),
     "vms/{vm_id}/shutdown/": (OWN, BUTTON),
     "vms/{vm_id}/start/": (OWN, BUTTON),
     "vms/{vm_id}/snapshots/": (OWN, READ),

@@ -87,7 +87,7 @@ def test_rename_to_a_taken_name(client: Any, vm: Any, member: Any, other: Any, m
     assert client.post(url(vm, "rename/"), {"name": "free"}, format="json").status_code == 200
 
 
-VERBS = ["start", "shutdown", "power-off", "reboot", "reset"]
+VERBS = ["start", "shutdown", "power-off", "reboot", "reset", "pause"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -118,11 +118,29 @@ def test_a_verb_takes_no_other_body(client: Any, vm: Any, verb: str, body: Any) 
     assert rows() == before
 
 
-@pytest.mark.parametrize("verb", ["reboot", "reset"])
+@pytest.mark.parametrize("verb", ["reboot", "reset", "pause"])
 def test_what_is_off_cannot_be_restarted(client: Any, vm: Any, verb: str) -> None:
     vm.power = "shutoff"
     vm.save()
     problem_of(client.post(url(vm, f"{verb}/"), {}, format="json"), 409, "vm.not_running")
+
+
+def test_only_what_is_paused_is_resumed(client: Any, vm: Any) -> None:
+    problem_of(client.post(url(vm, "resume/"), {}, format="json"), 409, "vm.not_paused")
+    vm.power = "paused"
+    vm.save()
+    problem_of(client.post(url(vm, "pause/"), {}, format="json"), 409, "vm.not_running")
+    found = client.post(url(vm, "resume/"), {}, format="json").json()
+    assert (found["vm"]["status"], found["operation"]["kind"]) == ("paused", "vm.resume")
+
+
+def test_boot_order(client: Any, vm: Any) -> None:
+    assert client.get(url(vm)).json()["boot_order"] == 0
+    assert client.patch(url(vm), {"boot_order": 9999}, format="json").json()["boot_order"] == 9999
+    for wrong in (-1, 10000):
+        problem_of(client.patch(url(vm), {"boot_order": wrong}, format="json"), 422, "vm.boot_order", "boot_order")
+    for wrong in ("1", True, 1.5, None):
+        problem_of(client.patch(url(vm), {"boot_order": wrong}, format="json"), 400, field="boot_order")
 
 
 @pytest.mark.parametrize("phase", ["creating", "error", "deleting"])

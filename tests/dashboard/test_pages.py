@@ -117,7 +117,9 @@ def test_more_objects_take_no_more_queries(
     assert len(after) == len(before) <= 15
 
 
-@pytest.mark.parametrize("verb", ["start", "shutdown", "power-off", "reboot", "reset", "delete", "protect"])
+@pytest.mark.parametrize(
+    "verb", ["start", "shutdown", "power-off", "reboot", "reset", "pause", "resume", "delete", "protect"]
+)
 def test_verbs_are_for_posts_of_their_owner(
     client: Any, admin: Any, other: Any, make_vm: Callable[..., Any], verb: str
 ) -> None:

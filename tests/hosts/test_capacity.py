@@ -12,7 +12,15 @@ from hypothesis.extra.django import TestCase
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from apps.hosts import capacity
-from apps.hosts.capacity import Demand, Foreign, capacity_claim, capacity_limits, capacity_release, foreign_record
+from apps.hosts.capacity import (
+    Demand,
+    Foreign,
+    capacity_claim,
+    capacity_limits,
+    capacity_release,
+    capacity_resize,
+    foreign_record,
+)
 from apps.hosts.models import Allocation, Host
 from tests.parallel import in_parallel
 
@@ -83,6 +91,28 @@ class CapacityMachine(RuleBasedStateMachine):
         assert given is all(have + want <= most for have, want, most in zip(used, wanted, limits, strict=True))
         if given:
             self.held[self.known[who]] = (number, demand)
+
+    @precondition(lambda self: self.held)
+    @rule(
+        who=st.integers(0, 5),
+        vcpus=st.integers(1, 9),
+        memory=st.integers(1, 1100),
+        disk=st.integers(1, 11),
+    )
+    def resize(self, who: int, vcpus: int, memory: int, disk: int) -> None:
+        """Only what grows has to fit: foreign guests may have filled the host beyond its limit."""
+        consumer, demand = self.known[who], Demand(vcpus=vcpus, memory_mib=memory, disk_gib=disk)
+        if consumer not in self.held:
+            with pytest.raises(LookupError):
+                capacity_resize(consumer_id=consumer, demand=demand)
+            return
+        number, old = self.held[consumer]
+        deltas = (vcpus - old.vcpus, memory - old.memory_mib, disk - old.disk_gib)
+        used, limits = self.used(number), (8, 1000, 10)
+        fits = all(delta <= 0 or have + delta <= most for have, delta, most in zip(used, deltas, limits, strict=True))
+        assert capacity_resize(consumer_id=consumer, demand=demand) is fits
+        if fits:
+            self.held[consumer] = (number, demand)
 
     @rule(who=st.integers(0, 5))
     def release(self, who: int) -> None:
@@ -172,6 +202,18 @@ class TestParallel:
         monkeypatch.setattr(capacity, "capacity_claim", naive)
         self.storm(hosts)
         assert any(claimed > 8 for claimed in Host.objects.values_list("vcpus_claimed", flat=True))
+
+    def test_machines_that_grow_at_once_never_overcommit(self, hosts: list[Host]) -> None:
+        """Four machines of one vCPU on a host for eight, and each wants four."""
+        host, small = hosts[0], Demand(vcpus=1, memory_mib=10, disk_gib=1)
+        machines = [uuid.uuid4() for _ in range(4)]
+        for machine in machines:
+            assert capacity_claim(host_id=host.pk, consumer_id=machine, label="vm", demand=small)
+        large = Demand(vcpus=3, memory_mib=10, disk_gib=1)
+        grown = in_parallel(lambda machine: capacity_resize(consumer_id=machine, demand=large), machines)
+        assert sorted(grown) == [False, False, True, True]
+        assert_counters_are_sums(host)
+        assert host.vcpus_claimed == 8
 
     def test_claims_and_releases_crossing_leave_no_drift(self, hosts: list[Host]) -> None:
         consumers = [uuid.uuid4() for _ in range(16)]

@@ -287,6 +287,25 @@ class TestPower:
         assert workshop.claim_once(operation).error_code == "vm.press_unknown"
 
 
+class TestPause:
+    def test_pause_resume_and_start_of_what_is_paused(self, workshop: Any) -> None:
+        vm = workshop.running()
+        for back in ("resume", "start"):
+            assert workshop.carry_out(workshop.ask("pause", vm)).status == "succeeded"
+            vm.refresh_from_db()
+            assert (workshop.power(vm), vm.power, vm.desired_power) == ("paused", "paused", "on")
+            assert workshop.carry_out(workshop.ask(back, vm)).status == "succeeded"
+            vm.refresh_from_db()
+            assert (workshop.power(vm), vm.power) == ("running", "running")
+
+    def test_of_one_that_went_off_meanwhile_says_so(self, workshop: Any) -> None:
+        vm = workshop.running()
+        operation = workshop.ask("pause", vm)
+        workshop.fake.stop_domain(vm.pk)
+        failed = workshop.carry_out(operation)
+        assert (failed.status, failed.error_code, failed.retryable) == ("failed", "host-rejected", True)
+
+
 class TestDelete:
     def test_takes_everything_and_the_row(self, workshop: Any) -> None:
         vm, other = workshop.running("gone"), workshop.running("stays")

@@ -202,6 +202,22 @@ class TestReboot:
         assert all(workshop.power(vm) == "running" for vm in wanted)
         assert workshop.power(off) == workshop.power(manual) == "shutoff"
 
+    def test_a_lower_boot_order_starts_first(self, workshop: Any) -> None:
+        last, first, second = (workshop.running(name) for name in ("last", "first", "second"))
+        for vm, order in ((last, 10), (first, 1), (second, 5)):
+            VM.objects.filter(pk=vm.pk).update(boot_order=order)
+        workshop.fake.reboot()
+        read(workshop)
+        starts = {operation.target_id: operation for operation in Operation.objects.filter(status="queued")}
+        for vm in (last, second):
+            assert "start earlier" in workshop.claim_once(starts[vm.pk]).step
+            assert workshop.power(vm) == "shutoff"
+        assert workshop.claim_once(starts[first.pk]).status == "succeeded"
+        assert workshop.claim_once(starts[last.pk]).status == "queued"
+        workshop.fake.inject(Fault(action="reject", method="ensure_running"))
+        assert workshop.claim_once(starts[second.pk]).status == "failed"  # and holds nobody up
+        assert workshop.claim_once(starts[last.pk]).status == "succeeded"
+
     def test_a_worker_that_dies_meanwhile_leaves_it_to_be_noticed_again(
         self, workshop: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:

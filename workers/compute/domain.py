@@ -131,6 +131,8 @@ def domain_spec(vm: VM, host: Host, nic: Nic) -> DomainSpec:
         title=vm.name,
         vcpus=vm.vcpus,
         memory_mib=vm.memory_mib,
+        max_vcpus=vm.max_vcpus,
+        max_memory_mib=vm.max_memory_mib,
         metadata=DomainMetadata(installation=installation_id(), fence=vm.fence, owner=vm.owner.get_username()),
         accelerator=accelerator,
         cpu=default_cpu(accelerator, vm.architecture),

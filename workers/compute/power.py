@@ -2,7 +2,7 @@
 
 from apps.compute.models import VM, DesiredPower, Power
 from apps.errors import Unavailable
-from apps.operations.models import Operation
+from apps.operations.models import ACTIVE, Operation
 from hypervisor.errors import NotFound
 from hypervisor.specs import Button
 from workers.compute.domain import domain_spec, ensure_address
@@ -19,6 +19,7 @@ def vm_start(run: Run) -> None:
     if (vm := vm_of(run)) is None:
         return
     host = host_of(vm)
+    _wait_for_earlier(run)
     hypervisor = hypervisor_for(host)
     take_over(run, vm)
     with run.step("start", "Starting", progress=20):
@@ -27,6 +28,36 @@ def vm_start(run: Run) -> None:
             hypervisor.ensure_defined(domain_spec(vm, host, nic))
         hypervisor.ensure_running(vm.pk)
     with run.step("verify", "Looking whether it runs", progress=90):
+        record_power(run, vm, hypervisor)
+
+
+def _wait_for_earlier(run: Run) -> None:
+    """After a reboot of the host: those of a lower boot order first. What fails of them holds nobody up."""
+    order = run.operation.params.get("boot_order")
+    if order is None:
+        return
+    starts = Operation.objects.filter(host_id=run.operation.host_id, kind="vm.start", status__in=ACTIVE)
+    if starts.filter(params__boot_order__lt=order).exists():
+        raise Postpone("Waiting for machines that start earlier", seconds=POLL_SECONDS, renew=True)
+
+
+def vm_pause(run: Run) -> None:
+    """Hold its processors."""
+    _set_paused(run, paused=True)
+
+
+def vm_resume(run: Run) -> None:
+    """Let it run on."""
+    _set_paused(run, paused=False)
+
+
+def _set_paused(run: Run, *, paused: bool) -> None:
+    if (vm := vm_of(run)) is None:
+        return
+    hypervisor = hypervisor_for(host_of(vm))
+    with run.step("pause" if paused else "resume", "Pausing" if paused else "Resuming", progress=20):
+        hypervisor.set_paused(vm.pk, paused=paused)
+    with run.step("verify", "Looking at it", progress=90):
         record_power(run, vm, hypervisor)
 
 

@@ -215,13 +215,16 @@ def _follow(run: Run, vm: VM, hypervisor: Hypervisor) -> None:
     if domain is None or volume is None:
         raise NotFound(f"{vm.name} is not defined on its host")
     disk_gib = -(-volume.capacity_bytes // GIB)
-    demand = Demand(vcpus=domain.vcpus, memory_mib=domain.memory_mib, disk_gib=disk_gib)
-    size = Size.objects.filter(vcpus=demand.vcpus, memory_mib=demand.memory_mib, disk_gib=disk_gib).first()
+    most = max(domain.memory_mib, domain.max_memory_mib)
+    demand = Demand(vcpus=domain.vcpus, memory_mib=most, disk_gib=disk_gib)
+    size = Size.objects.filter(vcpus=demand.vcpus, memory_mib=domain.memory_mib, disk_gib=disk_gib).first()
     up = domain.power.value in _UP
     with run.write():
         VM.objects.filter(pk=vm.pk).update(
             vcpus=demand.vcpus,
-            memory_mib=demand.memory_mib,
+            memory_mib=domain.memory_mib,
+            max_vcpus=domain.max_vcpus if domain.max_vcpus > domain.vcpus else None,
+            max_memory_mib=most if most > domain.memory_mib else None,
             disk_gib=disk_gib,
             size=size,
             power=domain.power.value,
@@ -248,8 +251,7 @@ def snapshot_revert_failed(operation: Operation, _message: str) -> None:
     if vm.power != Power.UNKNOWN:
         VM.objects.filter(pk=vm.pk).update(desired_power=DesiredPower.ON if vm.power in _UP else DesiredPower.OFF)
     if not operation.state.get("sent"):
-        demand = Demand(vcpus=vm.vcpus, memory_mib=vm.memory_mib, disk_gib=vm.disk_gib)
-        capacity_resize(consumer_id=vm.pk, demand=demand)
+        capacity_resize(consumer_id=vm.pk, demand=vm.demand)
 
 
 def _target(run: Run) -> tuple[VM, Snapshot] | None:

@@ -6,7 +6,7 @@ import uuid
 from django.db import transaction
 
 from apps.compute.models import VM, Phase, Power
-from apps.hosts.capacity import Demand, capacity_release
+from apps.hosts.capacity import capacity_release
 from apps.hosts.models import Host
 from apps.network.services import address_release
 from apps.operations import timeouts
@@ -68,13 +68,12 @@ def _place(run: Run, vm: VM) -> Host:
     wanted, known = run.operation.params.get("host"), run.operation.host_id
     if wanted:
         _wait_for_wanted(run, uuid.UUID(wanted))
-    demand = Demand(vcpus=vm.vcpus, memory_mib=vm.memory_mib, disk_gib=vm.disk_gib)
     with run.write():
         host = placement_claim(
             consumer_id=vm.pk,
             consumer_name=vm.name,
             owner_id=vm.owner_id,
-            demand=demand,
+            demand=vm.demand,
             architecture=vm.architecture,
             firmware=vm.firmware,
             host_id=uuid.UUID(wanted) if wanted else None,

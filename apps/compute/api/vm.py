@@ -40,6 +40,8 @@ class VMSerializer(serializers.ModelSerializer[VM]):
     image = serializers.CharField(source="image.name", default=None, allow_null=True, read_only=True)
     architecture = serializers.CharField(read_only=True)
     addresses = serializers.SerializerMethodField()
+    max_vcpus = serializers.IntegerField(source="most_vcpus", read_only=True)
+    max_memory_mib = serializers.IntegerField(source="most_memory_mib", read_only=True)
 
     class Meta:
         model = VM
@@ -56,6 +58,8 @@ class VMSerializer(serializers.ModelSerializer[VM]):
             "vcpus",
             "memory_mib",
             "disk_gib",
+            "max_vcpus",
+            "max_memory_mib",
             "image",
             "architecture",
             "firmware",
@@ -63,6 +67,7 @@ class VMSerializer(serializers.ModelSerializer[VM]):
             "addresses",
             "protected",
             "start_on_boot",
+            "boot_order",
             "tags",
             "notes",
             "created_at",
@@ -88,6 +93,8 @@ class VMCreateSerializer(StrictSerializer):
     vcpus = serializers.IntegerField(required=False)
     memory_mib = serializers.IntegerField(required=False)
     disk_gib = serializers.IntegerField(required=False)
+    max_vcpus = serializers.IntegerField(required=False)
+    max_memory_mib = serializers.IntegerField(required=False)
     ssh_keys = serializers.ListField(child=serializers.CharField(max_length=63), max_length=50, required=False)
     user_data = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
     host = serializers.CharField(max_length=63, required=False)
@@ -100,6 +107,7 @@ class VMCreateSerializer(StrictSerializer):
 class VMUpdateSerializer(StrictSerializer):
     protected = serializers.BooleanField(required=False)
     start_on_boot = serializers.BooleanField(required=False)
+    boot_order = serializers.IntegerField(required=False)
     tags = serializers.ListField(child=serializers.CharField(), max_length=20, required=False)
     notes = serializers.CharField(required=False, allow_blank=True, max_length=10000)
 
@@ -144,6 +152,7 @@ def _as_serialized(row: dict[str, Any]) -> dict[str, Any]:
         "observed_at": row["seen_at"],
         "architecture": row["image__architecture"] or "x86_64",
     }
+    named |= {most: row[most] or row[most.removeprefix("max_")] for most in ("max_vcpus", "max_memory_mib")}
     return {field: named[field] for field in VMSerializer.Meta.fields}
 
 
@@ -151,7 +160,8 @@ def _shown(request: Request, vm_id: uuid.UUID) -> dict[str, Any]:
     return _as_serialized(vm_row(actor=actor_of(request), vm_id=vm_id))
 
 
-def _accepted(request: Request, change: VMChange) -> Answer:
+def answer_accepted(request: Request, change: VMChange) -> Answer:
+    """202 with the VM as it is now and the operation."""
     vm = _shown(request, change.vm.pk)
     return accepted(name="vm", resource=vm, operation=change.operation, plan=change.plan)
 
@@ -177,7 +187,9 @@ class VMListView(generics.ListAPIView[VM]):
     @mutation
     def post(self, request: Request) -> Answer:
         """Create a VM."""
-        return _accepted(request, services.vm_create(actor=actor_of(request), **validated(VMCreateSerializer, request)))
+        return answer_accepted(
+            request, services.vm_create(actor=actor_of(request), **validated(VMCreateSerializer, request))
+        )
 
 
 class VMView(APIView):
@@ -190,7 +202,7 @@ class VMView(APIView):
     @extend_schema(request=VMUpdateSerializer, responses=VMSerializer, parameters=MUTATION)
     @mutation
     def patch(self, request: Request, vm_id: uuid.UUID) -> Answer:
-        """Change protection, start on boot, tags or notes. No host is touched."""
+        """Change protection, start on boot and its order, tags or notes. No host is touched."""
         values = validated(VMUpdateSerializer, request)
         vm = services.vm_update(actor=actor_of(request), vm_id=vm_id, **values)
         return _changed(request, vm, f"set {', '.join(sorted(values)) or 'nothing'}")
@@ -200,7 +212,7 @@ class VMView(APIView):
     def delete(self, request: Request, vm_id: uuid.UUID) -> Answer:
         """Delete the VM and its disk."""
         validated(EmptySerializer, request)
-        return _accepted(request, services.vm_delete(actor=actor_of(request), vm_id=vm_id))
+        return answer_accepted(request, services.vm_delete(actor=actor_of(request), vm_id=vm_id))
 
 
 def _changed(request: Request, vm: VM, change: str) -> Answer:
@@ -224,7 +236,7 @@ class VMShutdownView(APIView):
     def post(self, request: Request, vm_id: uuid.UUID) -> Answer:
         """Press the power button, wait, then leave it or pull the plug."""
         values = validated(ShutdownSerializer, request)
-        return _accepted(request, services.vm_shutdown(actor=actor_of(request), vm_id=vm_id, **values))
+        return answer_accepted(request, services.vm_shutdown(actor=actor_of(request), vm_id=vm_id, **values))
 
 
 class _VerbView(APIView):
@@ -236,7 +248,7 @@ class _VerbView(APIView):
     @mutation
     def post(self, request: Request, vm_id: uuid.UUID) -> Answer:
         validated(EmptySerializer, request)
-        return _accepted(request, type(self).verb(actor=actor_of(request), vm_id=vm_id))
+        return answer_accepted(request, type(self).verb(actor=actor_of(request), vm_id=vm_id))
 
 
 class VMStartView(_VerbView):
@@ -261,6 +273,18 @@ class VMResetView(_VerbView):
     """Press reset."""
 
     verb = staticmethod(services.vm_reset)
+
+
+class VMPauseView(_VerbView):
+    """Hold its processors."""
+
+    verb = staticmethod(services.vm_pause)
+
+
+class VMResumeView(_VerbView):
+    """Let a paused one run on."""
+
+    verb = staticmethod(services.vm_resume)
 
 
 class SizeListView(generics.ListAPIView[Size]):

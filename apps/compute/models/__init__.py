@@ -1,6 +1,7 @@
 """The tables of virtual machines, one file for each noun."""
 
+from apps.compute.models.schedule import Action, Schedule
 from apps.compute.models.snapshot import Snapshot, SnapshotPhase
 from apps.compute.models.vm import VM, DesiredPower, Nic, Phase, Power, Size
 
-__all__ = ["VM", "DesiredPower", "Nic", "Phase", "Power", "Size", "Snapshot", "SnapshotPhase"]
+__all__ = ["VM", "Action", "DesiredPower", "Nic", "Phase", "Power", "Schedule", "Size", "Snapshot", "SnapshotPhase"]

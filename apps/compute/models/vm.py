@@ -6,6 +6,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from apps.hosts.capacity import Demand
 from apps.hosts.models import Host
 from apps.network.models import Network
 from apps.storage.models import Devices, Firmware, Image, Volume
@@ -58,6 +59,8 @@ class VM(models.Model):
     vcpus = models.PositiveIntegerField()
     memory_mib = models.PositiveIntegerField()
     disk_gib = models.PositiveIntegerField()
+    max_vcpus = models.PositiveIntegerField(null=True, help_text="To which it can grow while it runs. Empty: vcpus.")
+    max_memory_mib = models.PositiveIntegerField(null=True, help_text="The same of memory. Empty: memory_mib.")
     image = models.ForeignKey(Image, on_delete=models.PROTECT, null=True, related_name="vms")
     root_volume = models.OneToOneField(Volume, on_delete=models.SET_NULL, null=True, related_name="vm")
     firmware = models.CharField(max_length=4, choices=Firmware.choices, default=Firmware.BIOS)
@@ -77,6 +80,7 @@ class VM(models.Model):
     fence = models.PositiveIntegerField(default=0, help_text="Raised by every operation that takes the VM over.")
     protected = models.BooleanField(default=False)
     start_on_boot = models.BooleanField(default=True)
+    boot_order = models.PositiveIntegerField(default=0, help_text="After a reboot of the host the lowest start first.")
     tags = ArrayField(models.CharField(max_length=63), default=list)
     notes = models.TextField(blank=True, max_length=10000)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -96,6 +100,21 @@ class VM(models.Model):
     def architecture(self) -> str:
         """That of its image."""
         return self.image.architecture if self.image else "x86_64"
+
+    @property
+    def most_vcpus(self) -> int:
+        """vCPUs that it can have without a restart."""
+        return self.max_vcpus or self.vcpus
+
+    @property
+    def most_memory_mib(self) -> int:
+        """Memory that it can have without a restart: what QEMU is started with, and what is claimed."""
+        return self.max_memory_mib or self.memory_mib
+
+    @property
+    def demand(self) -> Demand:
+        """What it claims on a host: the memory it may grow to, the vCPUs it has."""
+        return Demand(vcpus=self.vcpus, memory_mib=self.most_memory_mib, disk_gib=self.disk_gib)
 
     @property
     def libvirt_name(self) -> str:

@@ -7,6 +7,7 @@ from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 from django.db.models.functions import Greatest
 
 from apps.accounts.models import User
+from apps.compute.growth import Numbers
 from apps.compute.models import VM, Nic, Phase, Power, Size
 from apps.errors import NotFound
 from apps.hosts.models import HostStatus
@@ -34,8 +35,8 @@ SEEN_AT = Case(When(phase=Phase.READY, then=Greatest("observed_at", "host__obser
 
 ROW = [
     "id", "name", "status", "reason", "power", "seen_at", "desired_power", "host_id", "host__name", "size_id", "vcpus",
-    "memory_mib", "disk_gib", "image__name", "observed_addresses", "protected", "start_on_boot", "tags", "notes",
-    "created_at", "image__architecture", "firmware", "devices",
+    "memory_mib", "disk_gib", "max_vcpus", "max_memory_mib", "image__name", "observed_addresses", "protected",
+    "start_on_boot", "boot_order", "tags", "notes", "created_at", "image__architecture", "firmware", "devices",
 ]  # fmt: skip
 
 
@@ -78,6 +79,17 @@ def vm_for(*, actor: User, vm_id: uuid.UUID, lock: bool = False) -> VM:
     if vm is None:
         raise _no_such_vm()
     return vm
+
+
+def numbers_of(vm: VM) -> Numbers:
+    """What it has, as a resize compares it."""
+    return Numbers(
+        vcpus=vm.vcpus,
+        memory_mib=vm.memory_mib,
+        disk_gib=vm.disk_gib,
+        max_vcpus=vm.max_vcpus,
+        max_memory_mib=vm.max_memory_mib,
+    )
 
 
 def sizes() -> QuerySet[Size]:

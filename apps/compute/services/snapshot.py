@@ -12,8 +12,7 @@ from django.db import IntegrityError, transaction
 from apps.accounts.models import User
 from apps.compute.models import VM, DesiredPower, Power, Snapshot, SnapshotPhase
 from apps.compute.selectors.snapshot import snapshot_for
-from apps.compute.services.vm import _locked as locked
-from apps.compute.services.vm import _ready as ready
+from apps.compute.services.wish import locked, ready
 from apps.envelope.mutation import Plan
 from apps.errors import Conflict, refused
 from apps.hosts.capacity import Demand, capacity_resize
@@ -103,7 +102,7 @@ def snapshot_revert(*, actor: User, snapshot_id: uuid.UUID) -> SnapshotChange:
     disk_gib = snapshot.disk_gib or vm.disk_gib
     most = Demand(
         vcpus=max(vm.vcpus, snapshot.vcpus),
-        memory_mib=max(vm.memory_mib, snapshot.max_memory_mib),
+        memory_mib=max(vm.most_memory_mib, snapshot.max_memory_mib),
         disk_gib=max(vm.disk_gib, disk_gib),
     )
     if not capacity_resize(consumer_id=vm.pk, demand=most):

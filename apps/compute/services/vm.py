@@ -5,15 +5,17 @@ them; a dry run is the same call rolled back.
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import replace
 
 from django.db import IntegrityError, transaction
 
 from apps.accounts.models import User
 from apps.accounts.selectors import ssh_keys_wanted
-from apps.compute.models import VM, DesiredPower, Phase, Power, Size
-from apps.compute.selectors.vm import vm_for
+from apps.compute.models import VM, DesiredPower, Phase, Size
 from apps.compute.services.machine import machine_wanted
+from apps.compute.services.numbers import check_bounds, check_maxima, size_wanted
+from apps.compute.services.wish import VMChange as VMChange
+from apps.compute.services.wish import act, locked, paused, ready, running
 from apps.compute.user_data import user_data_check
 from apps.envelope.mutation import Plan
 from apps.errors import Conflict, refused
@@ -28,20 +30,8 @@ from apps.placement.services import placement_preview
 from apps.storage.models import Image
 from apps.storage.selectors import image_wanted
 
-MOST_VCPUS = 256
-MOST_MEMORY_MIB = 4 * 2**20
-MOST_DISK_GIB = 64 * 1024
-LEAST_MEMORY_MIB = 64
+MOST_BOOT_ORDER = 9999
 MOST_TAGS = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class VMChange:
-    """A VM after the wish was written, the operation that carries it out, and the plan."""
-
-    vm: VM
-    operation: Operation
-    plan: Plan
 
 
 def vm_create(
@@ -53,6 +43,8 @@ def vm_create(
     vcpus: int | None = None,
     memory_mib: int | None = None,
     disk_gib: int | None = None,
+    max_vcpus: int | None = None,
+    max_memory_mib: int | None = None,
     ssh_keys: list[str] | None = None,
     user_data: str = "",
     host: str | None = None,
@@ -69,14 +61,15 @@ def vm_create(
     user_data_check(user_data)
     source = image_wanted(actor=actor, reference=image)
     chosen_size, demand = _demand(size=size, vcpus=vcpus, memory_mib=memory_mib, disk_gib=disk_gib)
-    _check_fits_image(demand, source, of_size=chosen_size is not None)
+    check_maxima(vcpus=demand.vcpus, memory_mib=demand.memory_mib, max_vcpus=max_vcpus, max_memory_mib=max_memory_mib)
+    check_fits_image(demand, source, of_size=chosen_size is not None)
     if user_data and not source.cloud_init:
         raise refused("user_data", "user_data.no_cloud_init", f"{source.name} has no cloud-init to read it.")
     keys = ssh_keys_wanted(actor=actor, references=ssh_keys or [])
     wanted_host = host_wanted(actor=actor, reference=host) if host else None
     machine = machine_wanted(image=source, firmware=firmware, devices=devices)
     decision = placement_preview(
-        demand=demand,
+        demand=replace(demand, memory_mib=max_memory_mib or demand.memory_mib),
         architecture=source.architecture,
         firmware=machine.firmware,
         host_id=wanted_host.pk if wanted_host else None,
@@ -89,6 +82,8 @@ def vm_create(
         vcpus=demand.vcpus,
         memory_mib=demand.memory_mib,
         disk_gib=demand.disk_gib,
+        max_vcpus=max_vcpus,
+        max_memory_mib=max_memory_mib,
         image=source,
         firmware=machine.firmware,
         devices=machine.devices,
@@ -112,7 +107,7 @@ def vm_create(
 def _create_plan(actor: User, vm: VM, host: Host) -> Plan:
     where = host.name if actor.is_admin else "a host"
     changes = [
-        f"claim {vm.vcpus} vCPU, {vm.memory_mib} MiB memory and {vm.disk_gib} GiB disk on {where}",
+        f"claim {vm.vcpus} vCPU, {vm.most_memory_mib} MiB memory and {vm.disk_gib} GiB disk on {where}",
         f"make a {vm.disk_gib} GiB disk from the image {vm.image}",
         "reserve an address",
         f"define {vm.libvirt_name} ({vm.architecture}, {vm.get_firmware_display()}) and start it",
@@ -127,30 +122,17 @@ def _demand(
 ) -> tuple[Size | None, Demand]:
     own = {"vcpus": vcpus, "memory_mib": memory_mib, "disk_gib": disk_gib}
     if size is not None:
-        given = next((field for field, value in own.items() if value is not None), None)
-        if given:
-            raise refused(given, "vm.size_and_numbers", "Give a size, or vcpus, memory_mib and disk_gib; not both.")
-        chosen = Size.objects.filter(name=size).first()
-        if chosen is None:
-            known = ", ".join(Size.objects.values_list("name", flat=True))
-            raise refused("size", "size.unknown", f"There is no size {size!r}. Known: {known}.")
+        chosen = size_wanted(name=size, **own)
         return chosen, Demand(vcpus=chosen.vcpus, memory_mib=chosen.memory_mib, disk_gib=chosen.disk_gib)
     missing = next((field for field, value in own.items() if value is None), None)
     if missing:
         raise refused(missing, "vm.size_missing", "Give a size, or all of vcpus, memory_mib and disk_gib.")
+    check_bounds(**own)
     assert vcpus is not None and memory_mib is not None and disk_gib is not None  # noqa: S101  # for the type checker
-    _check_range("vcpus", vcpus, 1, MOST_VCPUS)
-    _check_range("memory_mib", memory_mib, LEAST_MEMORY_MIB, MOST_MEMORY_MIB)
-    _check_range("disk_gib", disk_gib, 1, MOST_DISK_GIB)
     return None, Demand(vcpus=vcpus, memory_mib=memory_mib, disk_gib=disk_gib)
 
 
-def _check_range(field: str, value: int, least: int, most: int) -> None:
-    if not least <= value <= most:
-        raise refused(field, "vm.out_of_range", f"{field} lies between {least} and {most}.")
-
-
-def _check_fits_image(demand: Demand, image: Image, *, of_size: bool) -> None:
+def check_fits_image(demand: Demand, image: Image, *, of_size: bool) -> None:
     """A disk smaller than the image or memory that it cannot boot with is refused before anything is made."""
     disk, memory = ("size", "size") if of_size else ("disk_gib", "memory_mib")
     if demand.disk_gib < image.min_disk_gib:
@@ -176,57 +158,20 @@ def _save_new(vm: VM) -> None:
         raise refused("name", "vm.name_taken", f"You already have a VM named {vm.name!r}.") from error
 
 
-def _locked(*, actor: User, vm_id: uuid.UUID) -> VM:
-    """The VM as it is under a row lock, so that two wishes do not cross. Raises ``NotFound``."""
-    return vm_for(actor=actor, vm_id=vm_id, lock=True)
-
-
-def _ready(vm: VM, *, may_be_missing: bool = False) -> VM:
-    if vm.phase != Phase.READY:
-        why = {"creating": "it is still being created", "deleting": "it is being deleted"}.get(vm.phase)
-        why = why or f"its creation failed ({vm.reason}); retry that operation or delete the VM"
-        raise Conflict("vm.not_ready", f"{vm.name}: {why}.")
-    if vm.missing and not may_be_missing:
-        raise Conflict("vm.missing", f"{vm.name} was undefined on its host. Start it to define it again, or delete it.")
-    return vm
-
-
-def _running(vm: VM) -> VM:
-    if vm.power not in (Power.RUNNING, Power.UNKNOWN):
-        raise Conflict("vm.not_running", f"{vm.name} is not running (it is {vm.get_power_display().lower()}).")
-    return vm
-
-
-def _act(
-    *,
-    vm: VM,
-    actor: User,
-    kind: str,
-    change: str,
-    wish: str | None = None,
-    params: dict[str, object] | None = None,
-    reversible: bool = True,
-) -> VMChange:
-    """Write the wish and the operation of one verb."""
-    if wish is not None:
-        VM.objects.filter(pk=vm.pk).update(desired_power=wish)
-        vm.desired_power = wish
-    operation = operation_create(kind=kind, target_type="vm", target=vm, actor=actor, params=params, host_id=vm.host_id)
-    host = vm.host.name if vm.host and actor.is_admin else None
-    return VMChange(vm=vm, operation=operation, plan=Plan(host=host, changes=(change,), reversible=reversible))
-
-
 @transaction.atomic
 def vm_start(*, actor: User, vm_id: uuid.UUID) -> VMChange:
     """Wish it on. One that was undefined on its host is defined again from our record."""
-    vm = _ready(_locked(actor=actor, vm_id=vm_id), may_be_missing=True)
-    return _act(vm=vm, actor=actor, kind="vm.start", change=f"start {vm.name}", wish=DesiredPower.ON)
+    vm = ready(locked(actor=actor, vm_id=vm_id), may_be_missing=True)
+    return act(vm=vm, actor=actor, kind="vm.start", change=f"start {vm.name}", wish=DesiredPower.ON)
 
 
 def vm_start_after_boot(*, vm: VM) -> Operation | None:
     """Start a VM that ran when its host went down. None: something else is being done with it."""
+    params = {"boot_order": vm.boot_order}
     try:
-        return operation_create(kind="vm.start", target_type="vm", target=vm, actor=None, host_id=vm.host_id)
+        return operation_create(
+            kind="vm.start", target_type="vm", target=vm, actor=None, params=params, host_id=vm.host_id
+        )
     except Conflict:
         return None
 
@@ -238,40 +183,54 @@ def vm_shutdown(*, actor: User, vm_id: uuid.UUID, timeout_s: int = 90, on_timeou
         raise refused("timeout_s", "vm.timeout", "timeout_s lies between 1 and 600 seconds.")
     if on_timeout not in ("leave", "power-off"):
         raise refused("on_timeout", "vm.on_timeout", "on_timeout is leave or power-off.")
-    vm = _ready(_locked(actor=actor, vm_id=vm_id))
+    vm = ready(locked(actor=actor, vm_id=vm_id))
     then = "then pull the plug" if on_timeout == "power-off" else "then leave it"
     params: dict[str, object] = {"timeout_s": timeout_s, "on_timeout": on_timeout}
     change = f"ask {vm.name} to shut down, wait {timeout_s} s, {then}"
-    return _act(vm=vm, actor=actor, kind="vm.shutdown", change=change, wish=DesiredPower.OFF, params=params)
+    return act(vm=vm, actor=actor, kind="vm.shutdown", change=change, wish=DesiredPower.OFF, params=params)
 
 
 @transaction.atomic
 def vm_power_off(*, actor: User, vm_id: uuid.UUID) -> VMChange:
     """Pull the plug: the guest is not asked, unsaved data is lost."""
-    vm = _ready(_locked(actor=actor, vm_id=vm_id))
+    vm = ready(locked(actor=actor, vm_id=vm_id))
     change = f"pull the plug of {vm.name}; what it has not written is lost"
-    return _act(vm=vm, actor=actor, kind="vm.power-off", change=change, wish=DesiredPower.OFF, reversible=False)
+    return act(vm=vm, actor=actor, kind="vm.power-off", change=change, wish=DesiredPower.OFF, reversible=False)
 
 
 @transaction.atomic
 def vm_reboot(*, actor: User, vm_id: uuid.UUID) -> VMChange:
     """Ask the guest to restart. Raises ``Conflict`` when it is off."""
-    vm = _running(_ready(_locked(actor=actor, vm_id=vm_id)))
-    return _act(vm=vm, actor=actor, kind="vm.reboot", change=f"ask {vm.name} to restart", wish=DesiredPower.ON)
+    vm = running(ready(locked(actor=actor, vm_id=vm_id)))
+    return act(vm=vm, actor=actor, kind="vm.reboot", change=f"ask {vm.name} to restart", wish=DesiredPower.ON)
 
 
 @transaction.atomic
 def vm_reset(*, actor: User, vm_id: uuid.UUID) -> VMChange:
     """Press the reset button: the guest is not asked. Raises ``Conflict`` when it is off."""
-    vm = _running(_ready(_locked(actor=actor, vm_id=vm_id)))
+    vm = running(ready(locked(actor=actor, vm_id=vm_id)))
     change = f"press the reset button of {vm.name}; what it has not written is lost"
-    return _act(vm=vm, actor=actor, kind="vm.reset", change=change, wish=DesiredPower.ON, reversible=False)
+    return act(vm=vm, actor=actor, kind="vm.reset", change=change, wish=DesiredPower.ON, reversible=False)
+
+
+@transaction.atomic
+def vm_pause(*, actor: User, vm_id: uuid.UUID) -> VMChange:
+    """Hold its processors; its memory stays where it is. Raises ``Conflict`` when it does not run."""
+    vm = running(ready(locked(actor=actor, vm_id=vm_id)))
+    return act(vm=vm, actor=actor, kind="vm.pause", change=f"pause {vm.name}", wish=DesiredPower.ON)
+
+
+@transaction.atomic
+def vm_resume(*, actor: User, vm_id: uuid.UUID) -> VMChange:
+    """Let a paused one run on. Raises ``Conflict`` when it is not paused."""
+    vm = paused(ready(locked(actor=actor, vm_id=vm_id)))
+    return act(vm=vm, actor=actor, kind="vm.resume", change=f"let {vm.name} run on", wish=DesiredPower.ON)
 
 
 @transaction.atomic
 def vm_delete(*, actor: User, vm_id: uuid.UUID) -> VMChange:
     """Delete the VM with its disk. An active operation is asked to stop first. Raises ``Conflict`` if protected."""
-    vm = _locked(actor=actor, vm_id=vm_id)
+    vm = locked(actor=actor, vm_id=vm_id)
     if vm.protected:
         raise Conflict("vm.protected", f"{vm.name} is protected. Take the protection off first.")
     VM.objects.filter(pk=vm.pk).update(phase=Phase.DELETING, desired_power=DesiredPower.OFF)
@@ -295,16 +254,20 @@ def vm_update(
     vm_id: uuid.UUID,
     protected: bool | None = None,
     start_on_boot: bool | None = None,
+    boot_order: int | None = None,
     tags: list[str] | None = None,
     notes: str | None = None,
 ) -> VM:
     """Change what only our records know. No host is touched."""
-    vm = _locked(actor=actor, vm_id=vm_id)
+    vm = locked(actor=actor, vm_id=vm_id)
     if notes is not None and len(notes) > 10_000:
         raise refused("notes", "vm.notes", "Notes have at most 10000 characters.")
+    if boot_order is not None and not 0 <= boot_order <= MOST_BOOT_ORDER:
+        raise refused("boot_order", "vm.boot_order", f"boot_order lies between 0 and {MOST_BOOT_ORDER}.")
     new = {
         "protected": protected,
         "start_on_boot": start_on_boot,
+        "boot_order": boot_order,
         "tags": _checked_tags(tags) if tags is not None else None,
         "notes": notes,
     }
@@ -322,7 +285,7 @@ def vm_update(
 def vm_rename(*, actor: User, vm_id: uuid.UUID, name: str) -> VM:
     """Give it another title. The libvirt name and the host name inside the guest stay."""
     valid_name("name", name)
-    vm = _locked(actor=actor, vm_id=vm_id)
+    vm = locked(actor=actor, vm_id=vm_id)
     try:
         with transaction.atomic():
             VM.objects.filter(pk=vm.pk).update(name=name)

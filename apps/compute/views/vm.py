@@ -194,6 +194,16 @@ def vm_reset(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
 
 
 @action
+def vm_pause(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
+    return _verb(request, services.vm_pause, vm_id)
+
+
+@action
+def vm_resume(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
+    return _verb(request, services.vm_resume, vm_id)
+
+
+@action
 def vm_delete(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
     """The name was typed in the dialog; the page follows the deletion."""
     change = services.vm_delete(actor=request.user, vm_id=vm_id)
