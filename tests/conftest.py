@@ -4,29 +4,13 @@ PostgreSQL and Redis are real and come from the surroundings (``make test``); ea
 databases of its own in both.
 """
 
-import os
-from urllib.parse import urlsplit
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-
-def _own_redis() -> None:
-    """Two Redis databases for each parallel process, before Django reads its settings."""
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    url = urlsplit(os.environ["REDIS_URL"])
-    if url.scheme == "unix":
-        os.environ["REDIS_URL"] = f"unix://{url.path}?db={2 * number}"
-    else:
-        os.environ["REDIS_URL"] = url._replace(path=f"/{2 * number}").geturl()
-
-
-_own_redis()
-
-import functools  # noqa: E402  # Django's settings are read by what follows
-import hashlib  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-
-import pytest  # noqa: E402
+import pytest
 
 pytest_plugins = ["lab.pytest_plugin", "tests.processes", "tests.cloud"]
 
