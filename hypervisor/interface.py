@@ -20,6 +20,7 @@ from hypervisor.specs import (
     AcceleratorProof,
     AddressSource,
     Button,
+    CopyProgress,
     DhcpReservation,
     DiskSpec,
     DomainSpec,
@@ -101,6 +102,16 @@ class Hypervisor(Protocol):
 
     def remove_volume(self, pool: str, name: str) -> None:
         """Gone afterwards; a missing one, or a missing pool, is fine."""
+
+    def copy_volume(self, *, source: DiskSpec, target: VolumeSpec) -> CopyProgress:
+        """Begin to copy the disk of a guest that is off into a new volume, or look at the copy under way.
+
+        Call it until it says `done`, once: a volume that no copy is writing is begun anew. With a backing volume,
+        which both then share, only what the disk itself holds is copied.
+        """
+
+    def stop_copy(self, pool: str, name: str) -> None:
+        """Stop the copy that writes this volume, and take the volume away; nothing under way is fine."""
 
     # --- networks
     def ensure_network(self, spec: NetworkSpec | LanSpec) -> None:

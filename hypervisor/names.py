@@ -75,3 +75,6 @@ def host_name(text: str) -> str:
 
 PROBE_PREFIX: Final = "cs-probe-"
 """Names of guests that only prove an accelerator; they live for seconds and are nobody's."""
+
+COPY_PREFIX: Final = "cs-copy-"
+"""Names of guests that never run and hold a disk while it is copied."""

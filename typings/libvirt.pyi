@@ -93,6 +93,9 @@ class virDomain:
     def metadata(self, type: int, uri: str | None, flags: int = 0) -> str: ...
     def setMetadata(self, type: int, metadata: str | None, key: str | None, uri: str | None, flags: int = 0) -> int: ...
     def interfaceAddresses(self, source: int, flags: int = 0) -> dict[str, dict[str, Any]] | None: ...
+    def blockCopy(self, disk: str, destxml: str, params: dict[str, Any] | None = None, flags: int = 0) -> int: ...
+    def blockJobInfo(self, disk: str, flags: int = 0) -> dict[str, int] | None: ...
+    def blockJobAbort(self, disk: str, flags: int = 0) -> int: ...
     def openConsole(self, dev_name: str | None, st: virStream, flags: int = 0) -> int: ...
 
 class virConnect:
@@ -138,12 +141,15 @@ def virEventAddTimeout(timeout: int, cb: Callable[..., None], opaque: Any) -> in
 VIR_DOMAIN_AFFECT_CONFIG: int
 VIR_DOMAIN_AFFECT_LIVE: int
 VIR_DOMAIN_BLOCK_RESIZE_BYTES: int
+VIR_DOMAIN_BLOCK_COPY_REUSE_EXT: int
+VIR_DOMAIN_BLOCK_COPY_SHALLOW: int
 VIR_DOMAIN_EVENT_ID_LIFECYCLE: int
 VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT: int
 VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP: int
 VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE: int
 VIR_DOMAIN_DEFINE_VALIDATE: int
 VIR_DOMAIN_METADATA_ELEMENT: int
+VIR_DOMAIN_METADATA_TITLE: int
 VIR_DOMAIN_REBOOT_ACPI_POWER_BTN: int
 VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE: int
 VIR_DOMAIN_SNAPSHOT_LIST_DESCENDANTS: int

@@ -11,7 +11,7 @@ from celery import shared_task
 from apps.envelope.services import keys_forget
 from cloudsite.celery import app
 from workers import hosts, network, storage
-from workers.compute import power, rebuild, resize, snapshot, vm
+from workers.compute import clone, power, rebuild, resize, snapshot, vm
 from workers.engine import Handler, execute
 from workers.heartbeat import beat
 from workers.observations import host_lost
@@ -31,6 +31,8 @@ HANDLERS = {
     "snapshot.revert": Handler(run=snapshot.snapshot_revert, failed=snapshot.snapshot_revert_failed),
     "snapshot.delete": Handler(run=snapshot.snapshot_delete, failed=snapshot.snapshot_delete_failed),
     "vm.create": Handler(run=vm.vm_create, failed=vm.vm_create_failed),
+    "vm.clone": Handler(run=clone.vm_clone, failed=vm.vm_create_failed),
+    "vm.copy": Handler(run=clone.vm_copy, takes_back=True),
     "vm.start": Handler(run=power.vm_start),
     "vm.shutdown": Handler(run=power.vm_shutdown, failed=power.vm_shutdown_failed),
     "vm.power-off": Handler(run=power.vm_power_off),

@@ -2,11 +2,13 @@
 
 from django.urls import URLPattern, path
 
+from apps.compute.api import clone
 from apps.compute.api import rebuild as rebuild_api
 from apps.compute.api import resize as resize_api
 from apps.compute.api import schedule as schedule_api
 from apps.compute.api import snapshot as snapshot_api
 from apps.compute.api import vm as api
+from apps.compute.views import machine
 from apps.compute.views import snapshot as snapshot_views
 from apps.compute.views import vm as views
 
@@ -23,6 +25,7 @@ urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/reset/", views.vm_reset, name="vm-reset"),
     path("vms/<uuid:vm_id>/pause/", views.vm_pause, name="vm-pause"),
     path("vms/<uuid:vm_id>/resume/", views.vm_resume, name="vm-resume"),
+    path("vms/<uuid:vm_id>/clone/", machine.vm_clone, name="vm-clone"),
     path("vms/<uuid:vm_id>/delete/", views.vm_delete, name="vm-delete"),
     path("vms/<uuid:vm_id>/protect/", views.vm_protect, name="vm-protect"),
     path("vms/<uuid:vm_id>/snapshots/", snapshot_views.vm_snapshots, name="vm-snapshots"),
@@ -51,4 +54,5 @@ api_urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/rebuild/", rebuild_api.VMRebuildView.as_view()),
     path("vms/<uuid:vm_id>/resize/", resize_api.VMResizeView.as_view()),
     path("vms/<uuid:vm_id>/resume/", api.VMResumeView.as_view()),
+    path("vms/<uuid:vm_id>/clone/", clone.VMCloneView.as_view()),
 ]

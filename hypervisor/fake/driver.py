@@ -5,7 +5,7 @@ from typing import BinaryIO, TypeVar
 from uuid import UUID
 
 from hypervisor.errors import NotFound
-from hypervisor.fake import domains, networks, snapshots, storage
+from hypervisor.fake import copies, domains, networks, snapshots, storage
 from hypervisor.fake.host import FakeHost
 from hypervisor.fake.store import State
 from hypervisor.fake.watch import FakeWatch
@@ -15,6 +15,7 @@ from hypervisor.specs import (
     AcceleratorProof,
     AddressSource,
     Button,
+    CopyProgress,
     DhcpReservation,
     DiskSpec,
     DomainSpec,
@@ -129,6 +130,12 @@ class FakeHypervisor:
 
     def remove_volume(self, pool: str, name: str) -> None:
         self._do("remove_volume", lambda state: storage.remove_volume(state, self._host.files, pool, name))
+
+    def copy_volume(self, *, source: DiskSpec, target: VolumeSpec) -> CopyProgress:
+        return self._do("copy_volume", lambda state: copies.copy(state, self._host.files, source, target))
+
+    def stop_copy(self, pool: str, name: str) -> None:
+        self._do("stop_copy", lambda state: copies.stop(state, self._host.files, pool, name))
 
     # --- networks
     def ensure_network(self, spec: NetworkSpec | LanSpec) -> None:

@@ -197,13 +197,13 @@ class Domains:
 
     # --- reading
     def summaries(self) -> list[DomainSummary]:
-        """One call whatever their number. Probe guests are our own tools, not somebody's domains."""
+        """One call whatever their number. Probe and copy guests are our own tools, not somebody's domains."""
         everything = self._connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
         power_of = states.power_of
         found = []
         for domain, stats in everything:
             name = domain.name()
-            if name.startswith(names.PROBE_PREFIX):
+            if name.startswith((names.PROBE_PREFIX, names.COPY_PREFIX)):
                 continue
             power, reason = power_of(stats.get("state.state", 0), stats.get("state.reason", 0))
             found.append(DomainSummary(uuid=UUID(bytes=domain.UUID()), name=name, power=power, reason=reason))

@@ -10,6 +10,7 @@ from hypervisor import routes
 from hypervisor.interface import Subscription
 from hypervisor.libvirt_driver import facts, probe
 from hypervisor.libvirt_driver.connection import Connection
+from hypervisor.libvirt_driver.copies import Copies
 from hypervisor.libvirt_driver.domains import Domains
 from hypervisor.libvirt_driver.networks import Networks
 from hypervisor.libvirt_driver.snapshots import Snapshots
@@ -21,6 +22,7 @@ from hypervisor.specs import (
     AddressSource,
     Button,
     ConnectionSettings,
+    CopyProgress,
     DhcpReservation,
     DirectBoot,
     DiskSpec,
@@ -69,6 +71,9 @@ class LibvirtHypervisor:
     # --- the nouns on an open connection
     def _storage(self, virt: libvirt.virConnect) -> Storage:
         return Storage(virt, self._connection.pool_paths)
+
+    def _copies(self, virt: libvirt.virConnect) -> Copies:
+        return Copies(virt, self._storage(virt), self._installation)
 
     def _networks(self, virt: libvirt.virConnect) -> Networks:
         return Networks(virt, self._installation)
@@ -142,6 +147,12 @@ class LibvirtHypervisor:
 
     def remove_volume(self, pool: str, name: str) -> None:
         self._on_storage("remove_volume", lambda storage: storage.remove_volume(pool, name))
+
+    def copy_volume(self, *, source: DiskSpec, target: VolumeSpec) -> CopyProgress:
+        return self._connection.run("copy_volume", lambda virt: self._copies(virt).copy(source, target))
+
+    def stop_copy(self, pool: str, name: str) -> None:
+        self._connection.run("stop_copy", lambda virt: self._copies(virt).stop(pool, name))
 
     # --- networks
     def ensure_network(self, spec: NetworkSpec | LanSpec) -> None:

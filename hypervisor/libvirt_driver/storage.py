@@ -55,6 +55,12 @@ class Storage:
                 return None
             raise
 
+    def available_bytes(self, pool: str) -> int:
+        """What the pool has left, after a look at the directory itself."""
+        found = self._connection.storagePoolLookupByName(pool)
+        found.refresh(0)
+        return int(found.info()[3])
+
     # --- volumes
     def volumes(self, pool_name: str) -> list[VolumeInfo]:
         pool = self._connection.storagePoolLookupByName(pool_name)

@@ -45,6 +45,7 @@ from hypervisor.specs.network import (
 from hypervisor.specs.snapshot import SnapshotSpec, SnapshotState, snapshot_name
 from hypervisor.specs.storage import (
     Backing,
+    CopyProgress,
     PoolInfo,
     PoolSpec,
     VolumeFormat,
@@ -60,6 +61,7 @@ __all__ = [
     "Backing",
     "Button",
     "ConnectionSettings",
+    "CopyProgress",
     "CpuSpec",
     "DhcpReservation",
     "DirectBoot",

@@ -62,6 +62,15 @@ class VolumeSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CopyProgress:
+    """How far a copy has come. `done` is told once."""
+
+    copied_bytes: int
+    total_bytes: int
+    done: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeInfo:
     """`capacity_bytes` is what a guest sees, `allocated_bytes` what the host has spent."""
 

@@ -114,6 +114,7 @@ def world(
         "snapshot_id": make_snapshot(vm).pk,
         "schedule_id": make_schedule(vm).pk,
         "paused_id": make_vm(member, "paused", host=host, power="paused").pk,
+        "off_id": make_vm(member, "off", host=host, power="shutoff").pk,
         "image_id": vm.image_id,
         "operation_id": operation("busy").pk,
         "failed_id": operation("failed", status="failed", retryable=True).pk,

@@ -52,6 +52,7 @@ ROWS: dict[tuple[str, str], tuple[str, int, dict[str, Any] | None]] = {
     ("schedules/{schedule_id}/", "delete"): (OWN, 204, None),
     ("vms/{vm_id}/pause/", "post"): (OWN, 202, {}),
     ("vms/{vm_id}/resume/", "post"): (OWN, 202, {}),
+    ("vms/{vm_id}/clone/", "post"): (OWN, 202, {"name": "copy"}),
     ("hosts/", "get"): (ADMINS, 200, None),
     ("hosts/", "post"): (ADMINS, 202, {"name": "new", "uri": "qemu+ssh://cloud@new.example/system"}),
     ("hosts/{host_id}/", "get"): (ADMINS, 200, None),
@@ -129,6 +130,8 @@ def filled(route: str, ids: dict[str, Any]) -> str:
         ids = {**ids, "operation_id": ids["failed_id"]}
     if route.endswith(("resume/", "rebuild/")):
         ids = {**ids, "vm_id": ids["paused_id"]}
+    if route.endswith("clone/"):
+        ids = {**ids, "vm_id": ids["off_id"]}
     return "/api/v1/" + route.format(**ids)
 
 

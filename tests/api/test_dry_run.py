@@ -33,6 +33,7 @@ def world(
     )
     empty = make_host("empty", transport="ssh", user="cloud", offered_key="ssh-ed25519 AAAA", host_key="")
     vm = make_vm(admin, "web-1", host=host)
+    make_vm(admin, "off-1", host=host, power="shutoff")
     busy = make_vm(admin, "web-2", host=host)
     active = operation_create(kind="vm.start", target_type="vm", target=busy, actor=admin)
     failed = operation_create(kind="vm.start", target_type="vm", target=make_vm(admin, "web-3"), actor=admin)
@@ -57,9 +58,11 @@ def world(
 
 def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str, Any] | None]]:
     """For each change of the API: the path with its ids, and a body that is accepted."""
+    from apps.compute.models import VM
     from apps.hosts.services import fingerprint_of
 
     vm, host = f"/api/v1/vms/{world['vm'].pk}/", f"/api/v1/hosts/{world['host'].pk}/"
+    off = f"/api/v1/vms/{VM.objects.get(name='off-1').pk}/"
     network = f"/api/v1/networks/{world['network'].pk}/"
     fingerprint = fingerprint_of(world["host"].offered_key)
     operations = "/api/v1/operations/"
@@ -87,6 +90,7 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str
         ("post", "/api/v1/vms/{vm_id}/power-off/"): (f"{vm}power-off/", {}),
         ("post", "/api/v1/vms/{vm_id}/reboot/"): (f"{vm}reboot/", {}),
         ("post", "/api/v1/vms/{vm_id}/reset/"): (f"{vm}reset/", {}),
+        ("post", "/api/v1/vms/{vm_id}/clone/"): (f"{off}clone/", {"name": "copy"}),
         ("post", "/api/v1/networks/"): ("/api/v1/networks/", {"name": "new", "kind": "nat", "cidr": "10.7.0.0/24"}),
         ("patch", "/api/v1/networks/{network_id}/"): (network, {"name": "other", "shared": True}),
         ("delete", "/api/v1/networks/{network_id}/"): (network, None),
@@ -122,6 +126,7 @@ CHANGES = [
     ("patch", "/api/v1/schedules/{schedule_id}/"),
     ("delete", "/api/v1/schedules/{schedule_id}/"),
     *(("post", f"/api/v1/vms/{{vm_id}}/{v}/") for v in ("rename", "start", "shutdown", "power-off", "reboot", "reset")),
+    ("post", "/api/v1/vms/{vm_id}/clone/"),
     ("post", "/api/v1/networks/"),
     ("patch", "/api/v1/networks/{network_id}/"),
     ("delete", "/api/v1/networks/{network_id}/"),

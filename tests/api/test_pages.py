@@ -30,6 +30,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "vms/{vm_id}/": (OWN, READ),
     "vms/{vm_id}/menu/": (OWN, READ),
     "vms/{vm_id}/edit/": (OWN, FORM),
+    "vms/{vm_id}/clone/": (OWN, BUTTON),
     "vms/{vm_id}/delete/": (OWN, BUTTON),
     "vms/{vm_id}/power-off/": (OWN, BUTTON),
     "vms/{vm_id}/protect/": (OWN, BUTTON),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from hypervisor import domain_xml, network_xml, snapshot_xml, storage_xml
+from hypervisor import copy_xml, domain_xml, network_xml, snapshot_xml, storage_xml
 from hypervisor.specs import (
     MACHINES,
     Backing,
@@ -114,6 +114,9 @@ ARM: Final = dataclasses.replace(
 ARM_DIRECT: Final = dataclasses.replace(ARM, firmware="bios", direct_boot=PROBE.direct_boot, disks=(), nics=())
 
 
+COPY: Final = VolumeSpec(pool=POOL.name, name="vm-2.qcow2", capacity_bytes=10 * 2**30, format="qcow2", backing=BASE)
+
+
 def path_of(_pool: str, volume: str) -> str:
     return storage_xml.volume_path(POOL.path, volume)
 
@@ -141,6 +144,8 @@ CASES: Final[dict[str, Callable[[], str]]] = {
     "domain-aarch64-direct-boot": lambda: domain_xml.build(ARM_DIRECT, path_of),
     "snapshot": lambda: snapshot_xml.build(SnapshotSpec(name=snapshot_name(UUID_1), memory=True)),
     "snapshot-leftover": lambda: snapshot_xml.build_leftover(snapshot_name(UUID_1), domain_xml.build(PROBE, path_of)),
+    "domain-copy": lambda: domain_xml.build(copy_xml.holder("1a2b3c4d", DOMAIN.disks[0], COPY, "x86_64"), path_of),
+    "copy-target": lambda: copy_xml.build_target(COPY, path_of),
     "metadata": lambda: domain_xml.build_metadata(DOMAIN.metadata),
 }
 

@@ -4,6 +4,7 @@ re-run finds its own leftovers."""
 import io
 import uuid
 from functools import partial
+from typing import Literal
 
 from apps.compute.models import VM, Nic
 from apps.errors import Unavailable
@@ -101,24 +102,20 @@ def ensure_address(run: Run, vm: VM, host: Host) -> Nic:
     return nic
 
 
+def root_disk(vm: VM) -> DiskSpec:
+    """The disk that a VM was made with: an overlay of its image."""
+    kit, backing = kit_of(vm), None
+    if vm.image:
+        base: Literal["raw", "qcow2"] = "raw" if vm.image.format == "raw" else "qcow2"
+        backing = Backing(volume=f"img-{vm.image_id}.{vm.image.format}", format=base)
+    volume = f"vol-{root_volume_id(vm)}.qcow2"
+    return DiskSpec(pool=names(), volume=volume, format="qcow2", target=f"{kit.letters}a", bus=kit.bus, backing=backing)
+
+
 def domain_spec(vm: VM, host: Host, nic: Nic) -> DomainSpec:
     """The domain of a VM, from our records alone."""
     pool, kit = names(), kit_of(vm)
-    disks = [
-        DiskSpec(
-            pool=pool,
-            volume=f"vol-{root_volume_id(vm)}.qcow2",
-            format="qcow2",
-            target=f"{kit.letters}a",
-            bus=kit.bus,
-            backing=Backing(
-                volume=f"img-{vm.image_id}.{vm.image.format}",
-                format="raw" if vm.image.format == "raw" else "qcow2",
-            )
-            if vm.image
-            else None,
-        )
-    ]
+    disks = [root_disk(vm)]
     if vm.image and vm.image.cloud_init:
         seed = DiskSpec(
             pool=pool, volume=seed_name(vm), format="iso", target=f"{kit.letters}b", bus=kit.bus, device=kit.seed
@@ -146,6 +143,8 @@ def domain_spec(vm: VM, host: Host, nic: Nic) -> DomainSpec:
 
 def remove_leftovers(vm: VM, hypervisor: Hypervisor) -> None:
     """Disk and seed: each is tried, the first error is told after all were."""
+    if vm.root_volume_id is None:
+        hypervisor.stop_copy(names(), f"vol-{root_volume_id(vm)}.qcow2")
     errors: list[HypervisorError] = []
     for volume in (f"vol-{root_volume_id(vm)}.qcow2", seed_name(vm)):
         try:

@@ -14,6 +14,7 @@ from apps.operations.claims import host_has_a_slot
 from apps.operations.models import Operation
 from apps.placement.services import HostsAway, placement_claim
 from apps.storage.models import Volume
+from hypervisor.interface import Hypervisor
 from workers.compute.domain import (
     domain_spec,
     ensure_address,
@@ -33,20 +34,31 @@ def vm_create(run: Run) -> None:
     vm = vm_of(run)
     if vm is None:
         return
-    with run.step("place", "Choosing a host", progress=5):
-        try:
-            vm.host = host = _place(run, vm)
-        except HostsAway as error:
-            raise Postpone(error.detail, seconds=timeouts.back_off(3)) from error
+    host = claim_place(run, vm)
     hypervisor = hypervisor_for(host)
     take_over(run, vm)
     with run.step("image", f"Waiting for the image on {host.name}", progress=15, host_id=host.pk):
         ensure_image(run, vm, host, hypervisor)
     with run.step("disk", "Making the disk", progress=30):
         ensure_disks(run, vm, host, hypervisor)
-    with run.step("address", "Reserving an address", progress=50):
+    build(run, vm, host, hypervisor)
+
+
+def claim_place(run: Run, vm: VM) -> Host:
+    """The host of a new VM, with room on it."""
+    with run.step("place", "Choosing a host", progress=5):
+        try:
+            vm.host = host = _place(run, vm)
+        except HostsAway as error:
+            raise Postpone(error.detail, seconds=timeouts.back_off(3)) from error
+    return host
+
+
+def build(run: Run, vm: VM, host: Host, hypervisor: Hypervisor) -> None:
+    """Make a running machine of disks that are there."""
+    with run.step("address", "Reserving an address", progress=65):
         nic = ensure_address(run, vm, host)
-    with run.step("define", "Defining the machine", progress=65):
+    with run.step("define", "Defining the machine", progress=75):
         hypervisor.ensure_defined(domain_spec(vm, host, nic))
     with run.step("start", "Starting", progress=80):
         hypervisor.ensure_running(vm.pk)

@@ -92,7 +92,7 @@ def vm_create(
         tags=_checked_tags(tags or []),
         start_on_boot=start_on_boot,
     )
-    _save_new(vm)
+    save_new(vm)
     operation = operation_create(
         kind="vm.create",
         target_type="vm",
@@ -150,7 +150,8 @@ def _checked_tags(tags: list[str]) -> list[str]:
     return list(dict.fromkeys(tags))
 
 
-def _save_new(vm: VM) -> None:
+def save_new(vm: VM) -> None:
+    """The new row. Raises ``Refused`` for a name that its owner already uses."""
     try:
         with transaction.atomic():
             vm.save(force_insert=True)

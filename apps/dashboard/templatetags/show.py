@@ -39,6 +39,8 @@ VERBS = {
     "vm.resume": "Resume",
     "vm.resize": "Resize",
     "vm.rebuild": "Rebuild",
+    "vm.clone": "Clone",
+    "vm.copy": "Copy disk of",
     "vm.delete": "Delete",
     "snapshot.create": "Take snapshot of",
     "snapshot.revert": "Revert",
@@ -55,6 +57,8 @@ ROUTES = {"vm": "vm-detail", "host": "host-detail", "image": "image-detail"}
 
 EVENT_ICONS = {
     "create": "plus",
+    "clone": "plus",
+    "copy": "square-3-stack-3d",
     "added": "plus",
     "delete": "trash",
     "deleted": "trash",
