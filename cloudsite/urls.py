@@ -39,6 +39,7 @@ urlpatterns = [
     path("", include(compute.urlpatterns)),
     path("", include(storage.urlpatterns)),
     path("", include(hosts.urlpatterns)),
+    path("", include(network.urlpatterns)),
     path("", include(operations.urlpatterns)),
 ]
 

@@ -190,6 +190,21 @@ def _backing(disk: DiskSpec, path_of: PathOf) -> Element:
     )
 
 
+def build_interface(nic: NicSpec) -> str:
+    return xml_tree.render(_interface(nic))
+
+
+def interfaces(text: str) -> dict[str, str]:
+    """The interfaces of a definition by MAC, each as its own XML."""
+    found = xml_tree.parse(text).iterfind("devices/interface")
+    return {_mac_of(interface): xml_tree.render(interface) for interface in found}
+
+
+def _mac_of(interface: Element) -> str:
+    mac = interface.find("mac")
+    return "" if mac is None else mac.get("address", "").lower()
+
+
 def _interface(nic: NicSpec) -> Element:
     element = E.interface(
         E.mac(address=nic.mac), E.source(network=nic.network), E.model(type=nic.model), type="network"

@@ -12,7 +12,7 @@ Rules every implementation keeps, and `tests/hypervisor/test_contract.py` proves
 """
 
 from collections.abc import Callable, Collection
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 from uuid import UUID
 
 from hypervisor.specs import (
@@ -26,14 +26,17 @@ from hypervisor.specs import (
     DomainSpec,
     DomainState,
     DomainSummary,
+    Forwarding,
     GuestAddress,
     HostEvent,
     HostFacts,
     LanSpec,
     Lease,
     NetworkSpec,
+    NicSpec,
     PoolInfo,
     PoolSpec,
+    PortForward,
     SnapshotSpec,
     SnapshotState,
     Subnet,
@@ -132,6 +135,17 @@ class Hypervisor(Protocol):
 
     def leases(self, network: str) -> list[Lease]: ...
 
+    def forwarding(self) -> Forwarding | None:
+        """None where port forwards do not work: our hook is not on the host, or libvirtd has not seen it yet."""
+
+    def ensure_forward(self, network: str, forward: PortForward) -> None:
+        """Kept with the network by libvirt, so it comes back whenever the network does. Another target of the
+        same host port is replaced.
+        """
+
+    def remove_forward(self, network: str, protocol: Literal["tcp", "udp"], host_port: int) -> None:
+        """Gone afterwards; a missing one, or a missing network, is fine."""
+
     # --- domains
     def ensure_defined(self, spec: DomainSpec) -> None:
         """The host's definition says what the spec says; what somebody else added to it stays.
@@ -171,6 +185,12 @@ class Hypervisor(Protocol):
         """Forget a domain that is off, with its NVRAM, saved state and snapshot records; missing is fine.
         Volumes stay.
         """
+
+    def ensure_nic(self, uuid: UUID, nic: NicSpec) -> None:
+        """The domain has the interface; a running guest sees it at once."""
+
+    def remove_nic(self, uuid: UUID, mac: str) -> bool:
+        """The domain has it no more. False: a running guest has not let go of it yet; ask again."""
 
     def domains(self) -> list[DomainSummary]:
         """Every domain of the host, also those that are not ours, in one call."""

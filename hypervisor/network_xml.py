@@ -1,16 +1,23 @@
 """Networks, reservations and the boot marker as libvirt's XML."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from ipaddress import IPv4Address, ip_network
+from typing import Final, Literal
 from uuid import UUID
 
 from hypervisor import names, xml_tree
-from hypervisor.specs import DhcpReservation, LanSpec, NetworkSpec, Subnet
+from hypervisor.specs import DhcpReservation, Forwarding, LanSpec, NetworkSpec, PortForward, Subnet
 from hypervisor.xml_tree import E, Element, ElementMaker
 
 NAMESPACE = "urn:cloudsite:network:1"
 _OURS = ElementMaker(NAMESPACE, "cs")
+QUESTION: Final = "cs-ask"
+MAX_ANSWER: Final = 64 * 1024
+_FORWARD: Final = re.compile(r"cs-(tcp|udp)-([0-9]{1,5})-([0-9.]{7,15})-([0-9]{1,5})", re.ASCII)
+_ANSWER: Final = re.compile(r"CLOUDSITE-HOOK 1 listening ([a-z0-9 -]*)", re.ASCII)
+_LISTENING: Final = re.compile(r"\b(tcp|udp)-([0-9]{1,5})\b", re.ASCII)
 
 
 def build_network(spec: NetworkSpec | LanSpec) -> str:
@@ -69,7 +76,9 @@ def merge_network(current: str, spec: NetworkSpec | LanSpec) -> str | None:
     addresses = set(missing.values())
     kept = {mac: ip for mac, ip in reserved.items() if ip not in addresses}
     every = (DhcpReservation(mac=mac, ip=ip) for mac, ip in (kept | missing).items())
-    return xml_tree.render(_network(spec, every))
+    merged = _network(spec, every)
+    merged.extend(_forward(forward) for forward in _forwards(actual))
+    return xml_tree.render(merged)
 
 
 def _reserved(network: Element) -> dict[str, IPv4Address]:
@@ -83,6 +92,49 @@ def _reserved(network: Element) -> dict[str, IPv4Address]:
 
 def build_reservation(reservation: DhcpReservation, *, lease_minutes: int) -> str:
     return xml_tree.render(_reservation(reservation, lease_minutes))
+
+
+# --- port forwards: port groups, because libvirt keeps them with the network, changes them while it runs without
+# touching anything else, and shows them to the hook (deploy/libvirt/network-hook) that makes the rules
+def build_forward(forward: PortForward) -> str:
+    return xml_tree.render(_forward(forward))
+
+
+def _forward(forward: PortForward) -> Element:
+    name = f"cs-{forward.protocol}-{forward.host_port}-{forward.address}-{forward.guest_port}"
+    return E.portgroup(name=name)
+
+
+def read_forwards(text: str) -> list[PortForward]:
+    return _forwards(xml_tree.parse(text))
+
+
+def _forwards(network: Element) -> list[PortForward]:
+    """Port groups of other names are not ours to understand."""
+    found = []
+    for group in network.iterfind("portgroup"):
+        match = _FORWARD.fullmatch(group.get("name", ""))
+        if match is not None:
+            protocol: Literal["tcp", "udp"] = "tcp" if match[1] == "tcp" else "udp"
+            with suppress(ValueError):
+                address = IPv4Address(match[3])
+                found.append(
+                    PortForward(protocol=protocol, host_port=int(match[2]), address=address, guest_port=int(match[4]))
+                )
+    return found
+
+
+def build_question() -> str:
+    """A network that the hook refuses to start; its refusal is the answer. Without the hook it has no interface."""
+    return xml_tree.render(E.network(E.name(QUESTION), E.forward(mode="private")))
+
+
+def read_answer(refusal: str) -> Forwarding | None:
+    """What the hook said; None where the refusal is not its, or it lacks what it needs."""
+    match = _ANSWER.search(refusal[:MAX_ANSWER])
+    if match is None:
+        return None
+    return Forwarding(listening=frozenset((protocol, int(port)) for protocol, port in _LISTENING.findall(match[1])))
 
 
 def read_lease_minutes(text: str) -> int:

@@ -19,7 +19,7 @@ from hypervisor.interface import Hypervisor
 from hypervisor.specs import AcceleratorProof, PoolSpec, VolumeSpec
 from workers.connections import address_of, connect, connection_settings
 from workers.engine import Postpone, Run
-from workers.network import host_ensure_network
+from workers.network import host_ensure_network, host_see_forwarding
 from workers.observations import host_found
 
 log = structlog.get_logger(__name__)
@@ -84,6 +84,8 @@ def _prepare(run: Run, host: Host) -> None:
         host_ensure_pool(host, hypervisor)
     with run.step("network", "Making the network"):
         host_ensure_network(host, hypervisor)
+    with run.step("forwards", "Looking whether it can forward ports"):
+        host_see_forwarding(host, hypervisor)
     run.remember(kvm_advertised=facts.kvm_advertised)
 
 

@@ -93,6 +93,14 @@ def host_ensure_network(host: Host, hypervisor: Hypervisor) -> Network:
     raise refusal or Rejected(NONE_FREE)
 
 
+def host_see_forwarding(host: Host, hypervisor: Hypervisor) -> None:
+    """Whether our hook is at work on it, and which ports its own programs have."""
+    seen = hypervisor.forwarding()
+    host.forwards_ports = seen is not None
+    host.listening = sorted(list(pair) for pair in seen.listening) if seen else []
+    host.save(update_fields=["forwards_ports", "listening"])
+
+
 def _remove_forgotten_network(hypervisor: Hypervisor, name: str) -> None:
     """A host that was removed and comes back still has our network, under an id that no record knows any more.
 

@@ -164,7 +164,7 @@ def _record_addresses(host: Host, hypervisor: Hypervisor) -> None:
     found: dict[uuid.UUID, list[dict[str, str]]] = {}
     for vm_id, mac, addresses in cards.values_list("vm_id", "mac", "vm__observed_addresses"):
         known[vm_id] = addresses
-        found.setdefault(vm_id, []).extend(seen.get(mac, []))
+        found.setdefault(vm_id, []).extend(seen.get(mac or "", []))
     for vm_id, addresses in found.items():
         if addresses != known[vm_id]:
             VM.objects.filter(pk=vm_id).update(observed_addresses=addresses)

@@ -11,7 +11,7 @@ from celery import shared_task
 from apps.envelope.services import keys_forget
 from cloudsite.celery import app
 from workers import hosts, network, storage
-from workers.compute import clone, power, rebuild, resize, snapshot, vm
+from workers.compute import clone, nic, port_forward, power, rebuild, resize, snapshot, vm
 from workers.engine import Handler, execute
 from workers.heartbeat import beat
 from workers.observations import host_lost
@@ -30,6 +30,10 @@ HANDLERS = {
     "snapshot.create": Handler(run=snapshot.snapshot_create, failed=snapshot.snapshot_create_failed),
     "snapshot.revert": Handler(run=snapshot.snapshot_revert, failed=snapshot.snapshot_revert_failed),
     "snapshot.delete": Handler(run=snapshot.snapshot_delete, failed=snapshot.snapshot_delete_failed),
+    "nic.create": Handler(run=nic.nic_create),
+    "nic.delete": Handler(run=nic.nic_delete, failed=nic.nic_delete_failed),
+    "port-forward.create": Handler(run=port_forward.forward_create, failed=port_forward.forward_create_failed),
+    "port-forward.delete": Handler(run=port_forward.forward_delete, failed=port_forward.forward_delete_failed),
     "vm.create": Handler(run=vm.vm_create, failed=vm.vm_create_failed),
     "vm.clone": Handler(run=clone.vm_clone, failed=vm.vm_create_failed),
     "vm.copy": Handler(run=clone.vm_copy, takes_back=True),

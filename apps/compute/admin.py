@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.accounts.permissions import actor_of
-from apps.compute.models import VM, Nic, Schedule, Size, Snapshot
+from apps.compute.models import VM, Nic, PortForward, Schedule, Size, Snapshot
 from apps.compute.services import vm as services
 from apps.envelope.admin import ReadOnlyAdmin
 from apps.operations.admin import each
@@ -81,3 +81,10 @@ class SnapshotAdmin(ReadOnlyAdmin):
     list_filter = ["phase", "foreign", "memory"]
     search_fields = ["name", "vm__name", "id", "host_name"]
     list_select_related = ["vm"]
+
+
+@admin.register(PortForward)
+class PortForwardAdmin(ReadOnlyAdmin):
+    list_display = ["name", "host", "vm", "guest_port", "phase", "reason"]
+    list_filter = ["phase", "host"]
+    list_select_related = ["host", "vm"]

@@ -3,12 +3,14 @@
 from django.urls import URLPattern, path
 
 from apps.compute.api import clone
+from apps.compute.api import nic as nic_api
 from apps.compute.api import rebuild as rebuild_api
 from apps.compute.api import resize as resize_api
 from apps.compute.api import schedule as schedule_api
 from apps.compute.api import snapshot as snapshot_api
 from apps.compute.api import vm as api
 from apps.compute.views import machine
+from apps.compute.views import nic as nic_views
 from apps.compute.views import snapshot as snapshot_views
 from apps.compute.views import vm as views
 
@@ -27,6 +29,11 @@ urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/resume/", views.vm_resume, name="vm-resume"),
     path("vms/<uuid:vm_id>/clone/", machine.vm_clone, name="vm-clone"),
     path("vms/<uuid:vm_id>/delete/", views.vm_delete, name="vm-delete"),
+    path("vms/<uuid:vm_id>/network/", nic_views.vm_network, name="vm-network"),
+    path("vms/<uuid:vm_id>/nics/new/", nic_views.vm_nic_create, name="vm-nic-create"),
+    path("nics/<uuid:nic_id>/delete/", nic_views.vm_nic_delete, name="vm-nic-delete"),
+    path("vms/<uuid:vm_id>/port-forwards/new/", nic_views.vm_port_forward_create, name="vm-port-forward-create"),
+    path("port-forwards/<uuid:forward_id>/delete/", nic_views.vm_port_forward_delete, name="vm-port-forward-delete"),
     path("vms/<uuid:vm_id>/protect/", views.vm_protect, name="vm-protect"),
     path("vms/<uuid:vm_id>/snapshots/", snapshot_views.vm_snapshots, name="vm-snapshots"),
     path("vms/<uuid:vm_id>/snapshots/new/", snapshot_views.snapshot_create, name="snapshot-create"),
@@ -42,6 +49,10 @@ api_urlpatterns: list[URLPattern] = [
     path("sizes/", api.SizeListView.as_view()),
     path("vms/", api.VMListView.as_view()),
     path("vms/<uuid:vm_id>/", api.VMView.as_view()),
+    path("vms/<uuid:vm_id>/nics/", nic_api.NicListView.as_view()),
+    path("nics/<uuid:nic_id>/", nic_api.NicView.as_view()),
+    path("vms/<uuid:vm_id>/port-forwards/", nic_api.PortForwardListView.as_view()),
+    path("port-forwards/<uuid:forward_id>/", nic_api.PortForwardView.as_view()),
     path("vms/<uuid:vm_id>/rename/", api.VMRenameView.as_view()),
     path("vms/<uuid:vm_id>/start/", api.VMStartView.as_view()),
     path("vms/<uuid:vm_id>/shutdown/", api.VMShutdownView.as_view()),

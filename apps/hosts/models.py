@@ -75,6 +75,9 @@ class Host(models.Model):
     pool_total_gib = models.PositiveIntegerField(default=0)
     pool_free_gib = models.PositiveIntegerField(default=0)
 
+    forwards_ports = models.BooleanField(default=False, help_text="Whether our hook was seen at work on it.")
+    listening = models.JSONField(default=list, help_text="Ports of its own programs, as [protocol, port].")
+
     vcpu_ratio = models.FloatField(default=8.0)
     memory_ratio = models.FloatField(default=1.0)
     disk_ratio = models.FloatField(default=2.0)

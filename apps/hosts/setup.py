@@ -1,6 +1,7 @@
 """What a person runs on a new host before we can use it."""
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 from apps.hosts.certificates import ca_ensure, certificate_issue, client_dn, ssh_key_ensure
@@ -10,6 +11,12 @@ PACKAGES = (
     "apt-get install -y --no-install-recommends libvirt-daemon-system qemu-system-x86 ovmf qemu-utils dnsmasq-base"
 )
 
+HOOK_SOURCE = Path(__file__).resolve().parents[2] / "deploy" / "libvirt" / "network-hook"
+HOOK = Path("/etc/libvirt/hooks/network.d/50-cloudsite")
+RESTART_LIBVIRTD = (
+    "if [ -d /run/systemd/system ]; then systemctl try-restart libvirtd.service virtnetworkd.service; "
+    "else pkill -x libvirtd; sleep 1; libvirtd -d; fi"
+)
 # With systemd libvirtd's TLS port is a socket unit; without it libvirtd listens itself.
 RESTART = (
     "if [ -d /run/systemd/system ]; then systemctl stop libvirtd.service; "
@@ -37,7 +44,7 @@ def _ssh(host: Host) -> dict[str, Any]:
     ]
     if host.user != "root":
         commands.append(f"usermod -a -G libvirt {host.user}")
-    return {"public_key": key, "commands": commands}
+    return {"public_key": key, "commands": [*commands, *forwarding_commands()]}
 
 
 def _tls(host: Host) -> dict[str, Any]:
@@ -51,6 +58,7 @@ def _tls(host: Host) -> dict[str, Any]:
         _file("/etc/pki/libvirt/servercert.pem", issued.certificate),
         f"umask 077; {_file('/etc/pki/libvirt/private/serverkey.pem', issued.key)}",
         f"printf %s {shlex.quote(config)} >> /etc/libvirt/libvirtd.conf",
+        *forwarding_commands()[:-1],
         RESTART,
     ]
     return {
@@ -60,6 +68,19 @@ def _tls(host: Host) -> dict[str, Any]:
         "server_key": issued.key,
         "commands": commands,
     }
+
+
+def forwarding_commands() -> list[str]:
+    """What a host needs for port forwards: libvirt runs a hook of ours, which it looks for when it starts.
+
+    Guests do not notice a restart of libvirtd.
+    """
+    return [
+        "apt-get install -y --no-install-recommends nftables",
+        f"install -d -m 0755 {HOOK.parent}",
+        f"{_file(str(HOOK), HOOK_SOURCE.read_text())} && chmod 0755 {HOOK}",
+        RESTART_LIBVIRTD,
+    ]
 
 
 def _file(path: str, content: str) -> str:

@@ -2,14 +2,15 @@
 
 import uuid
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from apps.accounts.models import User
 from apps.errors import NotFound, Refused, refused
 from apps.hosts.models import Host
 from apps.names import as_id
-from apps.network.models import Address, Network, NetworkPhase
+from apps.network.models import Network, NetworkPhase
 
 DEFAULT = "default"
 """What the network of every host's own is called."""
@@ -19,6 +20,17 @@ def networks_for(*, actor: User) -> QuerySet[Network]:
     """One's own networks and those that are shared; all for an admin. With their hosts and owners."""
     found = Network.objects.select_related("host", "owner")
     return found if actor.is_admin else found.filter(Q(owner=actor) | Q(shared=True))
+
+
+def networks_listed(*, actor: User) -> QuerySet[Network]:
+    """The same with the number of machines in each, by host."""
+    return networks_for(actor=actor).annotate(machines=Count("nics")).order_by("host__name", "name")
+
+
+def nics_in(*, actor: User, network: Network) -> QuerySet[Any]:
+    """Interfaces in a network with their machines: all for admins, else one's own."""
+    found = network.nics.select_related("vm").order_by("ip", "vm__name")
+    return found if actor.is_admin else found.filter(vm__owner=actor)
 
 
 def network_for(*, actor: User, network_id: uuid.UUID, lock: bool = False) -> Network:
@@ -56,14 +68,6 @@ def network_users(network: Network) -> list[str]:
 def network_on(*, host: Host) -> Network | None:
     """The host's own NAT network, once it is there."""
     return Network.objects.filter(host=host, owner=None).first()
-
-
-def addresses_in(*, actor: User, network: Network) -> QuerySet[Address]:
-    """What is reserved in a network, in order: all for its owner and for admins, one's own in a shared one."""
-    found = network.addresses.order_by("ip")
-    if actor.is_admin or network.owner_id == actor.pk:
-        return found
-    return found.filter(consumer_id__in=network.nics.filter(vm__owner=actor).values("vm_id"))
 
 
 def gateway(network: Network) -> IPv4Address:

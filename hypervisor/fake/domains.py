@@ -15,6 +15,7 @@ from hypervisor.specs import (
     DomainSummary,
     EventKind,
     GuestAddress,
+    NicSpec,
     Power,
 )
 from hypervisor.storage_xml import volume_path
@@ -30,7 +31,7 @@ def ours_if_any(state: State, installation: str, uuid: UUID) -> Body | None:
     return domain
 
 
-def _ours(state: State, installation: str, uuid: UUID) -> Body:
+def ours(state: State, installation: str, uuid: UUID) -> Body:
     domain = ours_if_any(state, installation, uuid)
     if domain is None:
         raise NotFound(f"no domain {uuid}")
@@ -73,7 +74,7 @@ def _body(state: State, spec: DomainSpec) -> Body:
 
 
 def ensure_running(state: State, installation: str, uuid: UUID) -> None:
-    domain = _ours(state, installation, uuid)
+    domain = ours(state, installation, uuid)
     if domain["power"] == Power.RUNNING:
         return
     if domain["power"] == Power.PAUSED:
@@ -93,7 +94,7 @@ def ensure_running(state: State, installation: str, uuid: UUID) -> None:
 
 
 def set_paused(state: State, installation: str, uuid: UUID, *, paused: bool) -> None:
-    domain = _ours(state, installation, uuid)
+    domain = ours(state, installation, uuid)
     if domain["power"] not in UP:
         raise Rejected(f"domain {uuid} is {domain['power']}")
     if paused and domain["power"] == Power.RUNNING:
@@ -104,7 +105,7 @@ def set_paused(state: State, installation: str, uuid: UUID, *, paused: bool) -> 
 
 def set_live_size(state: State, installation: str, uuid: UUID, *, vcpus: int, memory_mib: int) -> None:
     """A guest whose balloon driver is at work, unless the host was told that guests have none."""
-    domain = _ours(state, installation, uuid)
+    domain = ours(state, installation, uuid)
     if domain["power"] not in UP:
         return
     live = domain["live"]
@@ -132,12 +133,36 @@ def power_off(state: State, installation: str, uuid: UUID) -> None:
 
 
 def press(state: State, installation: str, uuid: UUID, button: Button) -> None:
-    domain = _ours(state, installation, uuid)
+    domain = ours(state, installation, uuid)
     if domain["power"] not in UP:
         raise Rejected(f"domain {uuid} is {domain['power']}")
     obeys = (state.get("host", "facts") or {})["obeys_acpi"] and domain["power"] == Power.RUNNING
     if button is Button.SHUTDOWN and obeys:
         set_power(state, uuid, Power.SHUTOFF, "shutdown", EventKind.STOPPED, "shutdown")
+
+
+def ensure_nic(state: State, installation: str, uuid: UUID, nic: NicSpec) -> None:
+    domain = ours(state, installation, uuid)
+    if state.get("network", nic.network) is None and domain["power"] in UP:
+        raise NotFound(f"no network {nic.network}")
+    if nic.mac not in domain["macs"]:
+        changed = {"macs": [*domain["macs"], nic.mac], "networks": [*domain["networks"], nic.network]}
+        state.put("domain", str(uuid), domain | changed)
+        state.record({"kind": EventKind.DEFINED, "detail": "updated", "uuid": uuid, "name": domain["name"]})
+
+
+def remove_nic(state: State, installation: str, uuid: UUID, mac: str) -> bool:
+    domain = ours_if_any(state, installation, uuid)
+    if domain is None or mac not in domain["macs"]:
+        return True
+    if domain["power"] in UP and not (state.get("host", "facts") or {})["lets_go"]:
+        return False
+    index = domain["macs"].index(mac)
+    for key in ("macs", "networks"):
+        domain[key] = [*domain[key][:index], *domain[key][index + 1 :]]
+    state.put("domain", str(uuid), domain)
+    state.record({"kind": EventKind.DEFINED, "detail": "updated", "uuid": uuid, "name": domain["name"]})
+    return True
 
 
 def undefine(state: State, installation: str, uuid: UUID) -> None:

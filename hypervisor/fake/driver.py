@@ -1,11 +1,11 @@
 """A connection to a fake host."""
 
 from collections.abc import Callable, Collection
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Literal, TypeVar
 from uuid import UUID
 
 from hypervisor.errors import NotFound
-from hypervisor.fake import copies, domains, networks, snapshots, storage
+from hypervisor.fake import copies, domains, forwards, networks, snapshots, storage
 from hypervisor.fake.host import FakeHost
 from hypervisor.fake.store import State
 from hypervisor.fake.watch import FakeWatch
@@ -21,14 +21,17 @@ from hypervisor.specs import (
     DomainSpec,
     DomainState,
     DomainSummary,
+    Forwarding,
     GuestAddress,
     HostEvent,
     HostFacts,
     LanSpec,
     Lease,
     NetworkSpec,
+    NicSpec,
     PoolInfo,
     PoolSpec,
+    PortForward,
     SnapshotSpec,
     SnapshotState,
     Subnet,
@@ -156,6 +159,15 @@ class FakeHypervisor:
     def leases(self, network: str) -> list[Lease]:
         return self._do("leases", lambda state: networks.leases(state, network))
 
+    def forwarding(self) -> Forwarding | None:
+        return self._do("forwarding", forwards.forwarding)
+
+    def ensure_forward(self, network: str, forward: PortForward) -> None:
+        self._do("ensure_forward", lambda state: forwards.ensure(state, self._us, network, forward))
+
+    def remove_forward(self, network: str, protocol: Literal["tcp", "udp"], host_port: int) -> None:
+        self._do("remove_forward", lambda state: forwards.remove(state, self._us, network, protocol, host_port))
+
     # --- domains
     def ensure_defined(self, spec: DomainSpec) -> None:
         self._do("ensure_defined", lambda state: domains.ensure_defined(state, self._us, spec))
@@ -187,6 +199,12 @@ class FakeHypervisor:
             snapshots.forget(state, uuid)
 
         self._do("undefine", undefine)
+
+    def ensure_nic(self, uuid: UUID, nic: NicSpec) -> None:
+        self._do("ensure_nic", lambda state: domains.ensure_nic(state, self._us, uuid, nic))
+
+    def remove_nic(self, uuid: UUID, mac: str) -> bool:
+        return self._do("remove_nic", lambda state: domains.remove_nic(state, self._us, uuid, mac))
 
     def domains(self) -> list[DomainSummary]:
         return self._do("domains", domains.summaries)

@@ -29,6 +29,9 @@ _FACTS: Final[Body] = {
     "uefi": ["x86_64"],
     "uplink": "eth0:ethernet",
     "snapshot_looks": 0,
+    "hook": True,
+    "listening": [22, 16514],
+    "lets_go": True,
 }
 
 
@@ -65,7 +68,8 @@ class FakeHost:
     # --- what the host is like
     def configure(self, **facts: object) -> None:
         """cpus, memory_mib, capacity_bytes, kvm (does it really boot), obeys_acpi, balloons, reachable,
-        architectures, uefi, uplink (DEVICE:KIND, or nothing), snapshot_looks (before one is finished).
+        architectures, uefi, uplink (DEVICE:KIND, or nothing), snapshot_looks (before one is finished), hook (do port
+        forwards work), listening (TCP ports), lets_go (do guests give a device back when asked).
         """
         unknown = facts.keys() - _FACTS.keys()
         if unknown:

@@ -27,6 +27,7 @@ def ensure(state: State, installation: str, spec: NetworkSpec | LanSpec) -> None
     kind = "isolated" if spec.isolated else "nat"
     body = {"uuid": str(spec.uuid), "bridge": spec.bridge, "cidr": str(spec.cidr), "kind": kind}
     body |= {"installation": spec.installation, "lease_minutes": spec.lease_minutes}
+    body["forwards"] = (found or {}).get("forwards", {})
     body["reservations"] = kept | {r.mac: str(r.ip) for r in spec.reservations}
     state.put("network", spec.name, body)
 

@@ -56,7 +56,7 @@ class Domains:
                 return None
             raise
 
-    def _ours(self, uuid: UUID) -> libvirt.virDomain:
+    def ours(self, uuid: UUID) -> libvirt.virDomain:
         domain = self._connection.lookupByUUID(uuid.bytes)
         self._fence_of(domain)
         return domain
@@ -125,7 +125,7 @@ class Domains:
 
     # --- power
     def ensure_running(self, uuid: UUID) -> None:
-        domain = self._ours(uuid)
+        domain = self.ours(uuid)
         power, reason = _power(domain)
         if power is Power.RUNNING:
             return
@@ -140,7 +140,7 @@ class Domains:
                 domain.create()
 
     def set_paused(self, uuid: UUID, *, paused: bool) -> None:
-        domain = self._ours(uuid)
+        domain = self.ours(uuid)
         power, reason = _power(domain)
         if power not in _UP:
             raise Rejected(f"domain {uuid} is {power}")
@@ -156,7 +156,7 @@ class Domains:
                 domain.resume()
 
     def set_live_size(self, uuid: UUID, *, vcpus: int, memory_mib: int) -> None:
-        domain = self._ours(uuid)
+        domain = self.ours(uuid)
         if not domain.isActive():
             return
         _state, _most, memory_kib, now_vcpus, _time = domain.info()
@@ -184,7 +184,7 @@ class Domains:
             domain.destroy()
 
     def press(self, uuid: UUID, button: Button) -> None:
-        domain = self._ours(uuid)
+        domain = self.ours(uuid)
         power, _reason = _power(domain)
         if power not in _UP:
             raise Rejected(f"domain {uuid} is {power}")

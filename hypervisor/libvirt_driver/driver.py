@@ -1,14 +1,14 @@
 """The Hypervisor interface over libvirt: each method is one bounded call on the host's connection."""
 
 from collections.abc import Callable, Collection
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Literal, TypeVar
 from uuid import UUID
 
 import libvirt
 
 from hypervisor import routes
 from hypervisor.interface import Subscription
-from hypervisor.libvirt_driver import facts, probe
+from hypervisor.libvirt_driver import facts, forwards, interfaces, probe
 from hypervisor.libvirt_driver.connection import Connection
 from hypervisor.libvirt_driver.copies import Copies
 from hypervisor.libvirt_driver.domains import Domains
@@ -29,6 +29,7 @@ from hypervisor.specs import (
     DomainSpec,
     DomainState,
     DomainSummary,
+    Forwarding,
     GuestAddress,
     HostAddress,
     HostEvent,
@@ -36,8 +37,10 @@ from hypervisor.specs import (
     LanSpec,
     Lease,
     NetworkSpec,
+    NicSpec,
     PoolInfo,
     PoolSpec,
+    PortForward,
     SnapshotSpec,
     SnapshotState,
     Subnet,
@@ -170,6 +173,17 @@ class LibvirtHypervisor:
     def leases(self, network: str) -> list[Lease]:
         return self._on_networks("leases", lambda networks: networks.leases(network))
 
+    def forwarding(self) -> Forwarding | None:
+        return self._connection.run("forwarding", forwards.forwarding)
+
+    def ensure_forward(self, network: str, forward: PortForward) -> None:
+        self._on_networks("ensure_forward", lambda networks: forwards.ensure_forward(networks, network, forward))
+
+    def remove_forward(self, network: str, protocol: Literal["tcp", "udp"], host_port: int) -> None:
+        self._on_networks(
+            "remove_forward", lambda networks: forwards.remove_forward(networks, network, protocol, host_port)
+        )
+
     # --- domains
     def ensure_defined(self, spec: DomainSpec) -> None:
         self._on_domains("ensure_defined", lambda domains: domains.ensure_defined(spec))
@@ -196,6 +210,12 @@ class LibvirtHypervisor:
 
     def undefine(self, uuid: UUID) -> None:
         self._on_domains("undefine", lambda domains: domains.undefine(uuid))
+
+    def ensure_nic(self, uuid: UUID, nic: NicSpec) -> None:
+        self._on_domains("ensure_nic", lambda domains: interfaces.ensure_nic(domains, uuid, nic))
+
+    def remove_nic(self, uuid: UUID, mac: str) -> bool:
+        return self._on_domains("remove_nic", lambda domains: interfaces.remove_nic(domains, uuid, mac))
 
     def domains(self) -> list[DomainSummary]:
         return self._on_domains("domains", lambda domains: domains.summaries())

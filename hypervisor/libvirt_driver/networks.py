@@ -33,6 +33,10 @@ class Networks:
             raise ForeignObject(f"network {name} is not ours")
         return network, xml
 
+    def ours(self, name: str) -> libvirt.virNetwork | None:
+        found = self._ours(name)
+        return None if found is None else found[0]
+
     def ensure(self, spec: NetworkSpec | LanSpec) -> None:
         found = self._ours(spec.name)
         if found is None:

@@ -82,6 +82,33 @@ class Uplink:
     kind: Literal["bridge", "ethernet", "wireless"]
 
 
+Protocol = Literal["tcp", "udp"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortForward:
+    """A port of the host that leads to a guest behind NAT. On one host it is known by protocol and host port."""
+
+    protocol: Protocol
+    host_port: int
+    address: IPv4Address
+    guest_port: int
+
+    def __post_init__(self) -> None:
+        if self.protocol not in ("tcp", "udp"):
+            raise ValueError(f"not a protocol: {self.protocol!r}")
+        for port in (self.host_port, self.guest_port):
+            if not 0 < port < 65536:
+                raise ValueError(f"not a port: {port}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forwarding:
+    """A host on which port forwards work, and the ports its own programs listen on."""
+
+    listening: frozenset[tuple[Protocol, int]]
+
+
 def mac_for(network: UUID, ip: IPv4Address) -> str:
     """The MAC that belongs to an address: whoever gets the address gets the MAC with it.
 

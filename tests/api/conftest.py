@@ -83,6 +83,24 @@ def quick_passwords(settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
+def connected(owner: Any, make_vm: Any, vm: Any, host: Any) -> dict[str, Any]:
+    """A VM with a NIC, and another one with two of which one has a port."""
+    from apps.network.models import Network
+
+    host.forwards_ports = True
+    host.save()
+    ours, back = (
+        Network.objects.create(host=host, owner=None, shared=True, name=name, cidr=cidr, libvirt_name=name)
+        for name, cidr in (("default", "192.168.78.0/24"), ("back", "192.168.79.0/24"))
+    )
+    vm.nics.create(network=ours, mac="52:00:00:00:00:10", ip="192.168.78.2")
+    other = make_vm(owner, "db-1", host=host)
+    behind = other.nics.create(network=ours, mac="52:00:00:00:00:11", ip="192.168.78.3")
+    nic = other.nics.create(network=back, mac="52:00:00:00:00:12", ip="192.168.79.2")
+    forward = other.port_forwards.create(nic=behind, host=host, host_port=9090, guest_port=80)
+    return {"nic_id": nic.pk, "forward_id": forward.pk}
+
+
 @pytest.fixture
 def world(
     member: Any, make_vm: Any, make_key: Any, host: Any, make_host: Any, make_snapshot: Any, make_schedule: Any
@@ -120,6 +138,7 @@ def world(
         "failed_id": operation("failed", status="failed", retryable=True).pk,
         "host_id": empty.pk,
         "network_id": network.pk,
+        **connected(member, make_vm, vm, host),
         "placement_id": placement.pk,
         "key_id": make_key(member).pk,
         "fingerprint": fingerprint_of(empty.offered_key),

@@ -60,6 +60,12 @@ ROWS: dict[tuple[str, str], tuple[str, int, dict[str, Any] | None]] = {
     ("hosts/{host_id}/", "delete"): (ADMINS, 204, None),
     ("hosts/{host_id}/trust/", "post"): (ADMINS, 202, {"fingerprint": "SHA256:dummy"}),
     ("hosts/{host_id}/probe/", "post"): (ADMINS, 202, {}),
+    ("vms/{vm_id}/nics/", "get"): (OWN, 200, None),
+    ("vms/{vm_id}/nics/", "post"): (OWN, 202, {"network": "shop"}),
+    ("nics/{nic_id}/", "delete"): (OWN, 202, None),
+    ("vms/{vm_id}/port-forwards/", "get"): (OWN, 200, None),
+    ("vms/{vm_id}/port-forwards/", "post"): (OWN, 202, {"host_port": 8080, "guest_port": 80}),
+    ("port-forwards/{forward_id}/", "delete"): (OWN, 202, None),
     ("networks/", "get"): (EVERYBODY, 200, None),
     ("networks/", "post"): (EVERYBODY, 202, {"name": "new", "kind": "isolated"}),
     ("networks/{network_id}/", "get"): (OWN, 200, None),
@@ -171,7 +177,7 @@ def test_what_is_missing_looks_like_what_is_foreign(
 
 
 def test_lists_hold_nothing_foreign(world: dict[str, Any], client_of: Any) -> None:
-    for route in ("vms/", "snapshots/", "operations/", "events/", "ssh-keys/", "networks/"):
+    for route in ("vms/", "snapshots/", "operations/", "events/", "ssh-keys/"):
         assert client_of("other").get(f"/api/v1/{route}").json()["results"] == [], route
         assert client_of("viewer").get(f"/api/v1/{route}").json()["results"] == [], route
     assert client_of("admin").get("/api/v1/ssh-keys/").json()["results"] == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.answers import everything, problem_of, rows
-from tests.api.conftest import PUBLIC_KEY, WEEKLY
+from tests.api.conftest import PUBLIC_KEY, WEEKLY, connected
 
 TOKENS = {"/api/v1/token/", "/api/v1/token/refresh/", "/api/v1/token/revoke/"}
 
@@ -49,6 +49,7 @@ def world(
         "snapshot": make_snapshot(vm),
         "paused": paused,
         "schedule": make_schedule(vm),
+        **connected(admin, make_vm, vm, host),
         "host": empty,
         "active": active,
         "failed": failed,
@@ -91,6 +92,10 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str
         ("post", "/api/v1/vms/{vm_id}/reboot/"): (f"{vm}reboot/", {}),
         ("post", "/api/v1/vms/{vm_id}/reset/"): (f"{vm}reset/", {}),
         ("post", "/api/v1/vms/{vm_id}/clone/"): (f"{off}clone/", {"name": "copy"}),
+        ("post", "/api/v1/vms/{vm_id}/nics/"): (f"{vm}nics/", {"network": "shop"}),
+        ("delete", "/api/v1/nics/{nic_id}/"): (f"/api/v1/nics/{world['nic_id']}/", None),
+        ("post", "/api/v1/vms/{vm_id}/port-forwards/"): (f"{vm}port-forwards/", {"host_port": 8080, "guest_port": 80}),
+        ("delete", "/api/v1/port-forwards/{forward_id}/"): (f"/api/v1/port-forwards/{world['forward_id']}/", None),
         ("post", "/api/v1/networks/"): ("/api/v1/networks/", {"name": "new", "kind": "nat", "cidr": "10.7.0.0/24"}),
         ("patch", "/api/v1/networks/{network_id}/"): (network, {"name": "other", "shared": True}),
         ("delete", "/api/v1/networks/{network_id}/"): (network, None),
@@ -127,6 +132,10 @@ CHANGES = [
     ("delete", "/api/v1/schedules/{schedule_id}/"),
     *(("post", f"/api/v1/vms/{{vm_id}}/{v}/") for v in ("rename", "start", "shutdown", "power-off", "reboot", "reset")),
     ("post", "/api/v1/vms/{vm_id}/clone/"),
+    ("post", "/api/v1/vms/{vm_id}/nics/"),
+    ("delete", "/api/v1/nics/{nic_id}/"),
+    ("post", "/api/v1/vms/{vm_id}/port-forwards/"),
+    ("delete", "/api/v1/port-forwards/{forward_id}/"),
     ("post", "/api/v1/networks/"),
     ("patch", "/api/v1/networks/{network_id}/"),
     ("delete", "/api/v1/networks/{network_id}/"),

@@ -22,6 +22,8 @@ TEST_DRIVER_LACKS = frozenset(
         "console",  # virDomainOpenConsole is not implemented, so no probe
         "files",  # volumes have no content: no upload, no growing, no missing backing file
         "leases",  # no DHCP server
+        "hooks",  # libvirtd runs them
+        "hot-plug",  # interfaces are neither added nor removed
         "live-network",  # networks always start, two may share a bridge or a subnet
         "snapshot-kinds",  # makes one with or without memory, whatever the guest does
         "other-process",  # the state belongs to the connection

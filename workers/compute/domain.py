@@ -3,7 +3,6 @@ re-run finds its own leftovers."""
 
 import io
 import uuid
-from functools import partial
 from typing import Literal
 
 from apps.compute.models import VM, Nic
@@ -11,14 +10,14 @@ from apps.errors import Unavailable
 from apps.hosts.models import Host
 from apps.hosts.selectors import installation_id
 from apps.network.selectors import network_on
-from apps.network.services import address_reserve
 from apps.storage.models import Firmware
 from apps.storage.services import image_copy_ensure, volume_record
 from hypervisor.errors import HypervisorError
 from hypervisor.interface import Hypervisor
 from hypervisor.seed import build_seed
-from hypervisor.specs import Backing, DiskSpec, DomainMetadata, DomainSpec, NicSpec, VolumeSpec, default_cpu, mac_for
+from hypervisor.specs import Backing, DiskSpec, DomainMetadata, DomainSpec, VolumeSpec, default_cpu
 from workers.cloud_init import meta_data, vendor_data
+from workers.compute.address import nic_reserve, nic_specs
 from workers.compute.machine import accelerator_of, board_of, kit_of
 from workers.engine import Postpone, Run
 from workers.hosts import names
@@ -88,18 +87,13 @@ def ensure_seed(vm: VM, hypervisor: Hypervisor) -> None:
 
 
 def ensure_address(run: Run, vm: VM, host: Host) -> Nic:
-    """Reserve an address in our records. The host knows every address of the network from the start."""
-    network = network_on(host=host)
+    """The first interface: in the network that was asked for, else in the host's own."""
+    known = vm.nics.select_related("network").order_by("created_at", "id").first()
+    network = known.network if known else network_on(host=host)
     if network is None:
         raise Unavailable("network.not_ready", f"{host.name} has no network yet. Probe the host.")
     with run.write():
-        address = address_reserve(
-            network=network, consumer_id=vm.pk, hostname=vm.created_name, mac_of=partial(mac_for, network.pk)
-        )
-        nic, _created = Nic.objects.get_or_create(
-            vm=vm, network=network, defaults={"mac": address.mac, "ip": address.ip}
-        )
-    return nic
+        return nic_reserve(vm, network)
 
 
 def root_disk(vm: VM) -> DiskSpec:
@@ -134,7 +128,7 @@ def domain_spec(vm: VM, host: Host, nic: Nic) -> DomainSpec:
         accelerator=accelerator,
         cpu=default_cpu(accelerator, vm.architecture),
         disks=tuple(disks),
-        nics=(NicSpec(mac=nic.mac, network=nic.network.libvirt_name, model=kit.nic),),
+        nics=nic_specs(vm, nic),
         architecture=vm.architecture,
         machine=board_of(vm),
         firmware="uefi" if vm.firmware == Firmware.UEFI else "bios",

@@ -23,6 +23,7 @@ from workers.compute.domain import (
     remove_leftovers,
     root_volume_id,
 )
+from workers.compute.port_forward import forwards_close
 from workers.compute.target import take_over, vm_of
 from workers.connections import hypervisor_for
 from workers.engine import Postpone, Run
@@ -126,6 +127,7 @@ def vm_delete(run: Run) -> None:
         take_over(run, vm)
         with run.step("undefine", "Removing the machine", progress=20):
             hypervisor.power_off(vm.pk)
+            forwards_close(vm, hypervisor)
             hypervisor.undefine(vm.pk)
         with run.step("disk", "Deleting its disk", progress=60):
             remove_leftovers(vm, hypervisor)

@@ -98,6 +98,7 @@ class VMCreateSerializer(StrictSerializer):
     ssh_keys = serializers.ListField(child=serializers.CharField(max_length=63), max_length=50, required=False)
     user_data = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
     host = serializers.CharField(max_length=63, required=False)
+    network = serializers.CharField(max_length=63, required=False, help_text="Id or name; default: the host's own.")
     tags = serializers.ListField(child=serializers.CharField(), max_length=20, required=False)
     start_on_boot = serializers.BooleanField(required=False)
     firmware = serializers.ChoiceField(choices=Firmware.choices, required=False)

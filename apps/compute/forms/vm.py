@@ -10,6 +10,8 @@ from apps.accounts.selectors import ssh_keys_for
 from apps.compute.models import VM
 from apps.compute.selectors.vm import STATUS, STATUSES, sizes
 from apps.hosts.selectors import hosts_for
+from apps.network.models import NetworkPhase
+from apps.network.selectors import networks_for
 from apps.storage.models import Devices, Firmware
 from apps.storage.selectors import images_for
 
@@ -83,6 +85,7 @@ class VMCreateForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 3, "placeholder": "ssh-ed25519 AAAA… you@laptop", "spellcheck": "false"}),
     )
     host = forms.ChoiceField(required=False, help_text="Cloudsite picks the host with the most free memory.")
+    network = forms.ChoiceField(required=False, help_text="A network is on one host, and so is a machine in it.")
     tags = forms.CharField(required=False, help_text="Separated by commas.")
     start_on_boot = forms.BooleanField(label="Start it again when its host has rebooted", required=False, initial=True)
     firmware = forms.ChoiceField(
@@ -113,6 +116,9 @@ class VMCreateForm(forms.Form):
         self._choices("image", [(image.name, image.name) for image in self.images])
         self._choices("size", [*((size.name, size.name) for size in self.sizes), (CUSTOM, "Own numbers")])
         self._choices("ssh_keys", [(key.name, key.name) for key in self.keys])
+        named = networks_for(actor=actor).filter(owner__isnull=False, phase=NetworkPhase.READY)
+        networks = [(str(network.pk), f"{network.name} ({network.host.name})") for network in named.order_by("name")]
+        self._choices("network", [("", "The host's own"), *networks])
         if actor.is_admin:
             hosts = hosts_for(actor=actor).filter(enabled=True)
             self._choices("host", [("", "Choose for me"), *((host.name, host.name) for host in hosts)])
@@ -131,7 +137,7 @@ class VMCreateForm(forms.Form):
     @property
     def has_advanced(self) -> bool:
         """Whether the advanced part holds something, so that it is shown open."""
-        names = ("user_data", "tags", "host", "firmware", "devices")
+        names = ("user_data", "tags", "host", "network", "firmware", "devices")
         return any(self[name].value() or self[name].errors for name in names if name in self.fields)
 
     @property
@@ -154,6 +160,7 @@ class VMCreateForm(forms.Form):
             "ssh_keys": [*keys, data["key_name"]] if data["public_key"].strip() else keys,
             "user_data": data["user_data"].replace("\r\n", "\n"),
             "host": data.get("host") or None,
+            "network": data["network"] or None,
             "firmware": data["firmware"] or None,
             "devices": data["devices"] or None,
             "tags": split_tags(data["tags"]),

@@ -1,7 +1,22 @@
 """The tables of virtual machines, one file for each noun."""
 
+from apps.compute.models.port_forward import ForwardPhase, PortForward
 from apps.compute.models.schedule import Action, Schedule
 from apps.compute.models.snapshot import Snapshot, SnapshotPhase
-from apps.compute.models.vm import VM, DesiredPower, Nic, Phase, Power, Size
+from apps.compute.models.vm import VM, DesiredPower, Nic, NicPhase, Phase, Power, Size
 
-__all__ = ["VM", "Action", "DesiredPower", "Nic", "Phase", "Power", "Schedule", "Size", "Snapshot", "SnapshotPhase"]
+__all__ = [
+    "VM",
+    "Action",
+    "DesiredPower",
+    "ForwardPhase",
+    "Nic",
+    "NicPhase",
+    "Phase",
+    "PortForward",
+    "Power",
+    "Schedule",
+    "Size",
+    "Snapshot",
+    "SnapshotPhase",
+]

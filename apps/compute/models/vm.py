@@ -5,6 +5,7 @@ import uuid
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.utils import timezone
 
 from apps.hosts.capacity import Demand
 from apps.hosts.models import Host
@@ -122,14 +123,26 @@ class VM(models.Model):
         return f"{self.created_name}-{self.id.hex[-8:]}"
 
 
+class NicPhase(models.TextChoices):
+    ATTACHING = "attaching", "Being added"
+    READY = "ready", "Ready"
+    DETACHING = "detaching", "Being removed"
+
+
 class Nic(models.Model):
     """A network interface of a VM. Its reserved address is in the network's table under the VM's id."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     vm = models.ForeignKey(VM, on_delete=models.CASCADE, related_name="nics")
     network = models.ForeignKey(Network, on_delete=models.PROTECT, related_name="nics")
-    mac = models.CharField(max_length=17, unique=True)
+    mac = models.CharField(max_length=17, unique=True, null=True, help_text="Known once its place is reserved.")
     ip = models.GenericIPAddressField(protocol="IPv4", null=True)
+    phase = models.CharField(max_length=9, choices=NicPhase.choices, default=NicPhase.READY)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [models.UniqueConstraint(fields=["vm", "network"], name="nic_one_per_network")]
 
     def __str__(self) -> str:
-        return self.mac
+        return self.mac or str(self.id)

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 
 from apps.accounts.models import User
 from apps.accounts.selectors import ssh_keys_wanted
-from apps.compute.models import VM, DesiredPower, Phase, Size
+from apps.compute.models import VM, DesiredPower, Nic, Phase, Size
 from apps.compute.services.machine import machine_wanted
 from apps.compute.services.numbers import check_bounds, check_maxima, size_wanted
 from apps.compute.services.wish import VMChange as VMChange
@@ -24,6 +24,8 @@ from apps.hosts.capacity import Demand
 from apps.hosts.models import Host
 from apps.hosts.selectors import host_wanted
 from apps.names import valid_name
+from apps.network.models import Network
+from apps.network.selectors import network_wanted
 from apps.operations.models import Operation
 from apps.operations.services import operation_create
 from apps.placement.services import placement_preview
@@ -52,6 +54,7 @@ def vm_create(
     start_on_boot: bool = True,
     firmware: str | None = None,
     devices: str | None = None,
+    network: str | None = None,
 ) -> VMChange:
     """Wish for a VM of a size or of own numbers. "No host fits" is said at once; room is claimed by a worker.
 
@@ -67,6 +70,8 @@ def vm_create(
         raise refused("user_data", "user_data.no_cloud_init", f"{source.name} has no cloud-init to read it.")
     keys = ssh_keys_wanted(actor=actor, references=ssh_keys or [])
     wanted_host = host_wanted(actor=actor, reference=host) if host else None
+    wanted_network = network_wanted(actor=actor, reference=network, lock=True) if network else None
+    wanted_host = _host_of(wanted_network, wanted_host)
     machine = machine_wanted(image=source, firmware=firmware, devices=devices)
     decision = placement_preview(
         demand=replace(demand, memory_mib=max_memory_mib or demand.memory_mib),
@@ -93,6 +98,8 @@ def vm_create(
         start_on_boot=start_on_boot,
     )
     save_new(vm)
+    if wanted_network is not None:
+        Nic.objects.create(vm=vm, network=wanted_network)
     operation = operation_create(
         kind="vm.create",
         target_type="vm",
@@ -102,6 +109,15 @@ def vm_create(
     )
     place = Host.objects.get(pk=decision.candidates[0])
     return VMChange(vm=vm, operation=operation, plan=_create_plan(actor, vm, place))
+
+
+def _host_of(network: Network | None, wanted: Host | None) -> Host | None:
+    """A network is on one host, and so is who wants to be in it."""
+    if network is None:
+        return wanted
+    if wanted is not None and wanted.pk != network.host_id:
+        raise refused("network", "network.other_host", f"{network.name} is on another host than {wanted.name}.")
+    return network.host
 
 
 def _create_plan(actor: User, vm: VM, host: Host) -> Plan:

@@ -16,6 +16,7 @@ RECENT = 8
 TABS: tuple[tuple[str, str, str], ...] = (
     ("overview", "Overview", "vm-detail"),
     ("snapshots", "Snapshots", "vm-snapshots"),
+    ("network", "Network", "vm-network"),
 )
 
 

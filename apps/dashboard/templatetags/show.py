@@ -47,13 +47,17 @@ VERBS = {
     "snapshot.delete": "Delete snapshot of",
     "network.create": "Create",
     "network.delete": "Delete",
+    "nic.create": "Add interface to",
+    "nic.delete": "Remove interface from",
+    "port-forward.create": "Open port",
+    "port-forward.delete": "Close port",
     "host.identify": "Read identity of",
     "host.probe": "Probe",
     "image.send": "Send image",
     "image.remove": "Remove image",
 }
 
-ROUTES = {"vm": "vm-detail", "host": "host-detail", "image": "image-detail"}
+ROUTES = {"vm": "vm-detail", "network": "network-detail", "host": "host-detail", "image": "image-detail"}
 
 EVENT_ICONS = {
     "create": "plus",
