@@ -1,7 +1,7 @@
 """Bring an existing definition to what a spec says, and change nothing else."""
 
 from hypervisor import xml_tree
-from hypervisor.domain_xml import ALIAS, PathOf, build
+from hypervisor.domain_xml import ALIAS, PathOf, build, ports
 from hypervisor.specs import DomainSpec
 from hypervisor.xml_tree import Element
 
@@ -20,6 +20,7 @@ def merge(current: str, spec: DomainSpec, path_of: PathOf, *, domain_type: str |
         _merge_type(actual, wanted),
         *(_merge_part(actual, wanted, tag) for tag in _PARTS),
         _merge_boot(actual, wanted),
+        _merge_ports(actual, wanted),
         _merge_devices(actual, wanted, "disk", "target", "dev"),
         _merge_devices(actual, wanted, "interface", "mac", "address"),
     ]
@@ -69,6 +70,18 @@ def _merge_boot(actual: Element, wanted: Element) -> bool:
     for child in [child for child in old if child.tag in _BOOT]:
         old.remove(child)
     old.extend([child for child in new if child.tag in _BOOT])
+    return True
+
+
+def _merge_ports(actual: Element, wanted: Element) -> bool:
+    """A guest from before there were spare ports gets them; more than enough are left as they are."""
+    have, want = (len(root.findall("devices/controller[@model='pcie-root-port']")) for root in (actual, wanted))
+    devices = actual.find("devices")
+    if devices is None or have >= want:
+        return False
+    taken = (int(controller.get("index", "0")) for controller in devices.findall("controller[@type='pci']"))
+    first = max(taken, default=0) + 1
+    devices.extend(ports(range(first, first + want - have)))
     return True
 
 

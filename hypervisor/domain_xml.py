@@ -5,7 +5,7 @@ of ours (libvirt keeps aliases that begin with `ua-`). What somebody added with 
 the PCI addresses by which the guest knows its devices.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -18,6 +18,7 @@ NAMESPACE: Final = "urn:cloudsite:vm:1"
 PREFIX: Final = "cs"
 ALIAS: Final = "ua-cs-"
 AGENT_CHANNEL: Final = "org.qemu.guest_agent.0"
+PORTS: Final = 16  # all the slots there are: about half is used from the start, the rest is for hot-plug
 _OURS = ElementMaker(NAMESPACE, PREFIX)
 _DISK_FORMATS: Final = {"qcow2": "qcow2", "raw": "raw", "iso": "raw"}
 _TYPES: Final = {"kvm": "kvm", "tcg": "qemu"}
@@ -55,6 +56,11 @@ def build(spec: DomainSpec, path_of: PathOf, *, domain_type: str | None = None) 
 def build_metadata(metadata: DomainMetadata) -> str:
     """The bare element, as libvirt wants it beside a namespace and a prefix, and as it gives it back."""
     return xml_tree.render(_metadata(metadata, E))
+
+
+def build_disk(disk: DiskSpec, path_of: PathOf) -> str:
+    """One disk on its own, to be attached to a domain that is there."""
+    return xml_tree.render(_disk(disk, path_of))
 
 
 def _domain(spec: DomainSpec, path_of: PathOf, domain_type: str | None) -> Element:
@@ -134,6 +140,8 @@ def _devices(spec: DomainSpec, path_of: PathOf) -> Element:
     password.
     """
     devices = E.devices()
+    if spec.machine.startswith("q35"):
+        devices.extend(ports(range(1, PORTS + 1)))
     devices.extend(_disk(disk, path_of) for disk in spec.disks)
     devices.extend(_interface(nic) for nic in spec.nics)
     devices.extend(
@@ -158,6 +166,11 @@ def _screen_and_keys(spec: DomainSpec) -> list[Element]:
     return [E.video(E.model(type="virtio")), E.controller(type="usb", model="qemu-xhci"), *keys]
 
 
+def ports(indexes: Iterable[int]) -> list[Element]:
+    """PCIe ports; libvirt by itself gives a guest one more than it has devices. Index 0 is the root's."""
+    return [E.controller(type="pci", index=str(index), model="pcie-root-port") for index in indexes]
+
+
 def _disk(disk: DiskSpec, path_of: PathOf) -> Element:
     """The whole chain is spelled out and ended, so that QEMU never guesses a format from what a guest has
     written.
@@ -171,12 +184,23 @@ def _disk(disk: DiskSpec, path_of: PathOf) -> Element:
     if disk.device == "disk":
         element.append(_backing(disk, path_of))
     element.append(E.target(dev=disk.target, bus=disk.bus))
+    if disk.iops or disk.bytes_per_second:
+        element.append(_limits(disk))
     if disk.device == "cdrom" or disk.format == "iso":
         element.append(E.readonly())
     if disk.serial:
         element.append(E.serial(disk.serial))
     element.append(E.alias(name=f"{ALIAS}{disk.target}"))
     return element
+
+
+def _limits(disk: DiskSpec) -> Element:
+    limits = E.iotune()
+    if disk.bytes_per_second:
+        limits.append(E.total_bytes_sec(str(disk.bytes_per_second)))
+    if disk.iops:
+        limits.append(E.total_iops_sec(str(disk.iops)))
+    return limits
 
 
 def _backing(disk: DiskSpec, path_of: PathOf) -> Element:

@@ -23,6 +23,8 @@ from hypervisor.specs import (
     CopyProgress,
     DhcpReservation,
     DiskSpec,
+    DiskState,
+    DomainMetadata,
     DomainSpec,
     DomainState,
     DomainSummary,
@@ -168,11 +170,6 @@ class Hypervisor(Protocol):
         a moment later, and a guest without one never does.
         """
 
-    def grow_disk(self, uuid: UUID, disk: DiskSpec, capacity_bytes: int) -> bool:
-        """Grow it under the running guest; never shrinks. False: no running guest has it, so `ensure_volume`
-        grows it.
-        """
-
     def power_off(self, uuid: UUID) -> None:
         """Pull the plug; off is fine, missing is fine."""
 
@@ -219,6 +216,29 @@ class Hypervisor(Protocol):
 
     def remove_snapshot(self, uuid: UUID, name: str, *, seconds: float = 15.0) -> bool:
         """Gone afterwards, also what a call that never ended has left in the disks. What lies below it moves up."""
+
+    # --- disks of a domain
+    def disks(self, uuid: UUID) -> list[DiskState]:
+        """What the definition and the running guest have, by target; nothing for a missing domain."""
+
+    def attach_disk(self, uuid: UUID, disk: DiskSpec, metadata: DomainMetadata) -> None:
+        """In the definition, and in the guest when it runs. `Conflict` where the target has another file.
+
+        Like `ensure_defined` it writes the fence of `metadata`, and raises `StaleFence` for a higher one.
+        """
+
+    def detach_disk(self, uuid: UUID, disk: DiskSpec, metadata: DomainMetadata) -> bool:
+        """Ask the guest to let go, then take it out of the definition. False: the guest still has it, and so
+        has the definition; ask again later. Another file at the target is left alone: ours is not there.
+        """
+
+    def grow_disk(self, uuid: UUID, disk: DiskSpec, capacity_bytes: int) -> bool:
+        """Grow it under the running guest; never shrinks. False: no running guest has it, so `ensure_volume`
+        grows it.
+        """
+
+    def limit_disk(self, uuid: UUID, disk: DiskSpec) -> None:
+        """The limits of the spec hold, in the definition and at once; where the disk is not, nothing is done."""
 
     # --- the connection
     def watch(self, sink: Callable[[HostEvent], None]) -> Subscription:

@@ -36,6 +36,7 @@ PLACES = {
     "udhcpc": "etc/udhcpc",
     "heartbeat": "etc/heartbeat",
     "fetch.cgi": "www/cgi-bin/fetch",
+    "disks.cgi": "www/cgi-bin/disks",
     "power-off": "etc/acpi/PWRF/00000080",
     "inittab": "etc/inittab",
 }

@@ -273,6 +273,14 @@ class Cloud:
         for operation in waiting:
             self.succeeded(operation)
         wait_for(lambda: not self.results("vms/?limit=1"), seconds=60, what="the end of all VMs")
+        self.delete_volumes()
+
+    def delete_volumes(self) -> None:
+        """Delete every volume that no VM has."""
+        answers = [self.http.delete(f"volumes/{volume['id']}/") for volume in self.results("volumes/?limit=200")]
+        for answer in answers:
+            if answer.status_code == 202:
+                self.succeeded(answer.json()["operation"])
 
     def wait_status(self, vm: dict[str, Any], status: str, *, seconds: float = 30) -> dict[str, Any]:
         """The VM once it has this status."""

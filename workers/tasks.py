@@ -11,7 +11,18 @@ from celery import shared_task
 from apps.envelope.services import keys_forget
 from cloudsite.celery import app
 from workers import hosts, network, storage
-from workers.compute import clone, nic, port_forward, power, rebuild, resize, snapshot, vm
+from workers.compute import (
+    clone,
+    nic,
+    port_forward,
+    power,
+    rebuild,
+    resize,
+    snapshot,
+    vm,
+    volume,
+    volume_attachment,
+)
 from workers.engine import Handler, execute
 from workers.heartbeat import beat
 from workers.observations import host_lost
@@ -47,6 +58,13 @@ HANDLERS = {
     "vm.rebuild": Handler(run=rebuild.vm_rebuild, failed=rebuild.vm_rebuild_failed),
     "vm.resize": Handler(run=resize.vm_resize, failed=resize.vm_resize_failed, takes_back=True),
     "vm.delete": Handler(run=vm.vm_delete, failed=vm.vm_delete_failed),
+    "vm.io-limits": Handler(run=volume.vm_io_limits),
+    "volume.create": Handler(run=volume.volume_create, failed=volume.volume_create_failed),
+    "volume.resize": Handler(run=volume.volume_resize, failed=volume.volume_resize_failed),
+    "volume.limit": Handler(run=volume.volume_limit),
+    "volume.delete": Handler(run=volume.volume_delete, failed=volume.volume_delete_failed),
+    "volume.attach": Handler(run=volume_attachment.volume_attach, failed=volume_attachment.volume_attach_failed),
+    "volume.detach": Handler(run=volume_attachment.volume_detach, failed=volume_attachment.volume_detach_failed),
 }
 
 

@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.accounts.permissions import actor_of
-from apps.compute.models import VM, Nic, PortForward, Schedule, Size, Snapshot
+from apps.compute.models import VM, Nic, PortForward, Schedule, Size, Snapshot, VolumeAttachment
 from apps.compute.services import vm as services
 from apps.envelope.admin import ReadOnlyAdmin
 from apps.operations.admin import each
@@ -88,3 +88,11 @@ class PortForwardAdmin(ReadOnlyAdmin):
     list_display = ["name", "host", "vm", "guest_port", "phase", "reason"]
     list_filter = ["phase", "host"]
     list_select_related = ["host", "vm"]
+
+
+@admin.register(VolumeAttachment)
+class VolumeAttachmentAdmin(ReadOnlyAdmin):
+    list_display = ["volume", "vm", "target", "state", "created_at"]
+    list_filter = ["state"]
+    search_fields = ["volume__name", "vm__name"]
+    list_select_related = ["volume", "vm"]

@@ -9,10 +9,12 @@ from apps.compute.api import resize as resize_api
 from apps.compute.api import schedule as schedule_api
 from apps.compute.api import snapshot as snapshot_api
 from apps.compute.api import vm as api
+from apps.compute.api import volume as volume_api
 from apps.compute.views import machine
 from apps.compute.views import nic as nic_views
 from apps.compute.views import snapshot as snapshot_views
 from apps.compute.views import vm as views
+from apps.compute.views import volume as volume_views
 
 urlpatterns: list[URLPattern] = [
     path("vms/", views.vm_list, name="vm-list"),
@@ -40,6 +42,17 @@ urlpatterns: list[URLPattern] = [
     path("snapshots/", snapshot_views.snapshot_list, name="snapshot-list"),
     path("snapshots/<uuid:snapshot_id>/revert/", snapshot_views.snapshot_revert, name="snapshot-revert"),
     path("snapshots/<uuid:snapshot_id>/delete/", snapshot_views.snapshot_delete, name="snapshot-delete"),
+    path("vms/<uuid:vm_id>/volumes/", volume_views.vm_volumes, name="vm-volumes"),
+    path("vms/<uuid:vm_id>/volumes/attach/", volume_views.vm_volume_attach, name="vm-volume-attach"),
+    path("vms/<uuid:vm_id>/io-limits/", volume_views.vm_io_limits, name="vm-io-limits"),
+    path("volumes/", volume_views.volume_list, name="volume-list"),
+    path("volumes/new/", volume_views.volume_create, name="volume-create"),
+    path("volumes/<uuid:volume_id>/", volume_views.volume_detail, name="volume-detail"),
+    path("volumes/<uuid:volume_id>/edit/", volume_views.volume_update, name="volume-update"),
+    path("volumes/<uuid:volume_id>/attach/", volume_views.volume_attach, name="volume-attach"),
+    path("volumes/<uuid:volume_id>/detach/", volume_views.volume_detach, name="volume-detach"),
+    path("volumes/<uuid:volume_id>/resize/", volume_views.volume_resize, name="volume-resize"),
+    path("volumes/<uuid:volume_id>/delete/", volume_views.volume_delete, name="volume-delete"),
 ]
 api_urlpatterns: list[URLPattern] = [
     path("snapshots/", snapshot_api.SnapshotListView.as_view()),
@@ -66,4 +79,10 @@ api_urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/resize/", resize_api.VMResizeView.as_view()),
     path("vms/<uuid:vm_id>/resume/", api.VMResumeView.as_view()),
     path("vms/<uuid:vm_id>/clone/", clone.VMCloneView.as_view()),
+    path("vms/<uuid:vm_id>/io-limits/", volume_api.VMIOLimitsView.as_view()),
+    path("volumes/", volume_api.VolumeListView.as_view()),
+    path("volumes/<uuid:volume_id>/", volume_api.VolumeView.as_view()),
+    path("volumes/<uuid:volume_id>/attach/", volume_api.VolumeAttachView.as_view()),
+    path("volumes/<uuid:volume_id>/detach/", volume_api.VolumeDetachView.as_view()),
+    path("volumes/<uuid:volume_id>/resize/", volume_api.VolumeResizeView.as_view()),
 ]

@@ -7,26 +7,28 @@ import uuid
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from apps.hosts.models import Allocation, AllocationKind, Host
 
 VM_OVERHEAD_MIB = 64
+OURS = Q(kind__in=[AllocationKind.VM, AllocationKind.VOLUME])
 HOST_RESERVE_MIB = 1024
 HOST_RESERVE_SHARE = 0.10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Demand:
-    """What a VM takes. ``memory_mib`` is the guest's; the claim adds QEMU's own share."""
+    """What a VM or a volume takes. ``memory_mib`` is the guest's; the claim adds QEMU's own share."""
 
     vcpus: int
     memory_mib: int
     disk_gib: int
+    overhead_mib: int = VM_OVERHEAD_MIB
 
     @property
     def claimed_memory_mib(self) -> int:
-        return self.memory_mib + VM_OVERHEAD_MIB
+        return self.memory_mib + self.overhead_mib
 
 
 def capacity_limits(*, host: Host) -> tuple[int, int, int]:
@@ -42,36 +44,48 @@ def capacity_limits(*, host: Host) -> tuple[int, int, int]:
     )
 
 
-def capacity_claim(*, host_id: uuid.UUID, consumer_id: uuid.UUID, label: str, demand: Demand) -> bool:
-    """Claim room for a VM. True: it has it now (also when it had it before). False: the host has no room.
+def disk_demand(disk_gib: int) -> Demand:
+    """What a volume takes: disk alone."""
+    return Demand(vcpus=0, memory_mib=0, disk_gib=disk_gib, overhead_mib=0)
 
-    The guard is part of the UPDATE, so parallel claims cannot overcommit. A VM that already holds room on
+
+def capacity_claim(
+    *,
+    host_id: uuid.UUID,
+    consumer_id: uuid.UUID,
+    label: str,
+    demand: Demand,
+    kind: AllocationKind = AllocationKind.VM,
+) -> bool:
+    """Claim room for a VM or a volume. True: it has it now (also when it had it before). False: the host has no room.
+
+    The guard is part of the UPDATE, so parallel claims cannot overcommit. One that already holds room on
     another host cannot get a second one (``allocation_one_host_per_vm``).
     """
     try:
-        return _claim(host_id=host_id, consumer_id=consumer_id, label=label, demand=demand)
+        return _claim(host_id=host_id, consumer_id=consumer_id, label=label, demand=demand, kind=kind)
     except _NoRoom:
         return False
-    except IntegrityError:  # the same VM was given room in parallel
-        return Allocation.objects.filter(consumer_id=consumer_id, kind=AllocationKind.VM, host_id=host_id).exists()
+    except IntegrityError:  # the same one was given room in parallel
+        return Allocation.objects.filter(OURS, consumer_id=consumer_id, host_id=host_id).exists()
 
 
 class _NoRoom(Exception):
     """Rolls the allocation back."""
 
 
-def _claim(*, host_id: uuid.UUID, consumer_id: uuid.UUID, label: str, demand: Demand) -> bool:
+def _claim(*, host_id: uuid.UUID, consumer_id: uuid.UUID, label: str, demand: Demand, kind: AllocationKind) -> bool:
     """First the allocation, then the counters: a release takes the same order, so the two cannot deadlock."""
     memory = demand.claimed_memory_mib
     with transaction.atomic():
-        held = Allocation.objects.filter(consumer_id=consumer_id, kind=AllocationKind.VM).first()
+        held = Allocation.objects.filter(OURS, consumer_id=consumer_id).first()
         if held is not None:
             return held.host_id == host_id
         Allocation.objects.create(
             host_id=host_id,
             consumer_id=consumer_id,
             label=label,
-            kind=AllocationKind.VM,
+            kind=kind,
             vcpus=demand.vcpus,
             memory_mib=memory,
             disk_gib=demand.disk_gib,
@@ -93,7 +107,7 @@ def _claim(*, host_id: uuid.UUID, consumer_id: uuid.UUID, label: str, demand: De
 
 
 def capacity_resize(*, consumer_id: uuid.UUID, demand: Demand) -> bool:
-    """Have a VM's claim be this much. False: what it takes more does not fit on its host, and nothing changed.
+    """Have a claim be this much. False: what it takes more does not fit on its host, and nothing changed.
 
     Only what grows is guarded, in the UPDATE itself, so that a full host still lets its VMs become smaller; and a
     closed host lets those grow that it has. Raises ``LookupError`` where the VM holds nothing.
@@ -109,7 +123,7 @@ def _resize(consumer_id: uuid.UUID, demand: Demand) -> None:
     """The allocation is locked first, as by a release."""
     wanted = (demand.vcpus, demand.claimed_memory_mib, demand.disk_gib)
     with transaction.atomic():
-        held = Allocation.objects.select_for_update().filter(consumer_id=consumer_id, kind=AllocationKind.VM).first()
+        held = Allocation.objects.select_for_update().filter(OURS, consumer_id=consumer_id).first()
         if held is None:
             raise LookupError(f"{consumer_id} holds nothing")
         vcpus, memory, disk = (new - old for new, old in zip(wanted, claim_of(held), strict=True))
@@ -155,9 +169,9 @@ def capacity_missing(*, consumer_id: uuid.UUID, demand: Demand) -> dict[str, tup
 
 
 def capacity_release(*, consumer_id: uuid.UUID) -> None:
-    """Give back what this VM holds; nothing held is fine."""
+    """Give back what this VM or volume holds; nothing held is fine."""
     with transaction.atomic():
-        held = Allocation.objects.select_for_update().filter(consumer_id=consumer_id, kind=AllocationKind.VM)
+        held = Allocation.objects.select_for_update().filter(OURS, consumer_id=consumer_id)
         for allocation in held:
             _give_back(allocation)
 

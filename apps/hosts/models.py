@@ -126,6 +126,7 @@ class Host(models.Model):
 
 class AllocationKind(models.TextChoices):
     VM = "vm", "Virtual machine"
+    VOLUME = "volume", "Volume"
     FOREIGN = "foreign", "Not ours"
 
 
@@ -133,7 +134,7 @@ class Allocation(models.Model):
     """What one consumer has claimed on a host. The sums are kept on the host, in the same statement."""
 
     host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="allocations")
-    consumer_id = models.UUIDField(help_text="Id of the VM, or UUID of the foreign domain.")
+    consumer_id = models.UUIDField(help_text="Id of the VM or volume, or UUID of the foreign domain.")
     label = models.CharField(max_length=100)
     kind = models.CharField(max_length=7, choices=AllocationKind.choices)
     vcpus = models.PositiveIntegerField()
@@ -146,7 +147,9 @@ class Allocation(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["host", "consumer_id"], name="allocation_one_per_host_and_consumer"),
-            models.UniqueConstraint(fields=["consumer_id"], condition=Q(kind="vm"), name="allocation_one_host_per_vm"),
+            models.UniqueConstraint(
+                fields=["consumer_id"], condition=Q(kind__in=["vm", "volume"]), name="allocation_one_host_per_vm"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -13,7 +13,8 @@ from apps.accounts.models import User
 from apps.accounts.selectors import require_admin
 from apps.errors import Conflict, refused
 from apps.events.services import event_record
-from apps.hosts.models import Accelerator, AllocationKind, Host, HostStatus, Installation, Transport
+from apps.hosts.capacity import OURS, capacity_limits
+from apps.hosts.models import Accelerator, Host, HostStatus, Installation, Transport
 from apps.hosts.passwords import password_keep
 from apps.hosts.selectors import host_for
 from apps.hosts.uris import parse_uri
@@ -181,8 +182,6 @@ def _check_ratio(field: str, value: float) -> None:
 
 def host_set_limits(host: Host) -> None:
     """Derive what may be claimed from the host's size and ratios; the caller saves."""
-    from apps.hosts.capacity import capacity_limits
-
     host.vcpus_limit, host.memory_limit_mib, host.disk_limit_gib = capacity_limits(host=host)
 
 
@@ -196,10 +195,10 @@ def host_delete(*, actor: User, host_id: uuid.UUID) -> Host:
     host = host_for(actor=actor, host_id=host_id, lock=True)
     if (busy := operation_active(target_id=host.pk)) is not None:
         raise Conflict("host.busy", f"{host.name} is busy: {busy.kind} is {busy.status}.", operation=str(busy.pk))
-    ours = list(host.allocations.filter(kind=AllocationKind.VM).order_by("label").values_list("label", flat=True))
+    ours = list(host.allocations.filter(OURS).order_by("label").values_list("label", flat=True))
     if ours:
         shown = ", ".join(ours[:10]) + (f" and {len(ours) - 10} more" if len(ours) > 10 else "")
-        raise Conflict("host.has_vms", f"{host.name} still carries {shown}. Delete these VMs first.", vms=ours[:200])
+        raise Conflict("host.has_vms", f"{host.name} still carries {shown}. Delete these first.", vms=ours[:200])
     event_record(kind="host.removed", target_type="host", target=host, actor=actor, message="Removed")
     host.allocations.all().delete()
     try:

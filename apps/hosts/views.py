@@ -54,6 +54,7 @@ def _detail(request: PageRequest, host_id: uuid.UUID) -> dict[str, Any]:
         "fingerprint": services.fingerprint_of(host.offered_key) if host.offered_key else "",
         "pinned": services.fingerprint_of(host.host_key) if host.host_key else "",
         "vms": [claim for claim in claims if claim.kind == AllocationKind.VM],
+        "volumes": [claim for claim in claims if claim.kind == AllocationKind.VOLUME],
         "foreign": [claim for claim in claims if claim.kind == AllocationKind.FOREIGN],
         "operation": operations[0] if operations else None,
         "operations": operations,

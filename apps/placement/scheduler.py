@@ -152,6 +152,10 @@ def _free_memory(host: HostView, _request: Request) -> float:
     return float(host.memory_limit_mib - host.memory_claimed_mib)
 
 
+def _free_disk(host: HostView, _request: Request) -> float:
+    return float(host.disk_limit_gib - host.disk_claimed_gib)
+
+
 SPREAD = Policy(
     name="spread",
     filters=(
@@ -164,4 +168,9 @@ SPREAD = Policy(
         ("disk", _disk),
     ),
     score=_free_memory,
+)
+DISK_ROOM = Policy(
+    name="disk-room",
+    filters=(("host", _chosen), ("state", _usable), ("disk", _disk)),
+    score=_free_disk,
 )

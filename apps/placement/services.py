@@ -6,10 +6,10 @@ from dataclasses import replace
 from django.db import transaction
 
 from apps.errors import FieldError, Refused, Unavailable
-from apps.hosts.capacity import Demand, capacity_claim
+from apps.hosts.capacity import OURS, Demand, capacity_claim
 from apps.hosts.models import Allocation, AllocationKind, Host, HostStatus
 from apps.placement.models import Placement
-from apps.placement.scheduler import SPREAD, Decision, Request, decide
+from apps.placement.scheduler import SPREAD, Decision, Policy, Request, decide
 from apps.placement.selectors import hosts_snapshot
 
 ATTEMPTS = 20
@@ -27,11 +27,16 @@ def no_host_fits(decision: Decision, *, host_id: uuid.UUID | None = None) -> Ref
 
 
 def placement_preview(
-    *, demand: Demand, architecture: str, firmware: str = "bios", host_id: uuid.UUID | None = None
+    *,
+    demand: Demand,
+    architecture: str,
+    firmware: str = "bios",
+    host_id: uuid.UUID | None = None,
+    policy: Policy = SPREAD,
 ) -> Decision:
     """Decide without claiming anything. Raises ``Refused`` (``placement.no_host_fits``)."""
     request = _request(demand, architecture, firmware, host_id)
-    decision = decide(hosts=hosts_snapshot(), request=request, policy=SPREAD)
+    decision = decide(hosts=hosts_snapshot(), request=request, policy=policy)
     if not decision.candidates:
         raise no_host_fits(decision, host_id=host_id)
     return decision
@@ -46,36 +51,42 @@ def placement_claim(
     architecture: str,
     firmware: str = "bios",
     host_id: uuid.UUID | None = None,
+    policy: Policy = SPREAD,
+    kind: AllocationKind = AllocationKind.VM,
 ) -> Host:
     """Claim room on the best host; a lost race takes the next candidate, then reads again.
 
     What is already held is returned as it is, so that a repeated step claims once. Raises ``Refused``, or
     ``HostsAway`` where only a host that does not answer now has room.
     """
-    held = Allocation.objects.filter(consumer_id=consumer_id, kind=AllocationKind.VM).first()
+    held = Allocation.objects.filter(OURS, consumer_id=consumer_id).first()
     if held is not None:
         return Host.objects.get(pk=held.host_id)
     for _ in range(ATTEMPTS):
         try:
-            decision = placement_preview(demand=demand, architecture=architecture, firmware=firmware, host_id=host_id)
+            decision = placement_preview(
+                demand=demand, architecture=architecture, firmware=firmware, host_id=host_id, policy=policy
+            )
         except Refused:
-            _raise_if_only_away(_request(demand, architecture, firmware, host_id))
+            _raise_if_only_away(_request(demand, architecture, firmware, host_id), policy)
             raise
         for candidate in decision.candidates:
             chosen = uuid.UUID(candidate)
             with transaction.atomic():
-                if capacity_claim(host_id=chosen, consumer_id=consumer_id, label=consumer_name, demand=demand):
+                if capacity_claim(
+                    host_id=chosen, consumer_id=consumer_id, label=consumer_name, demand=demand, kind=kind
+                ):
                     host = Host.objects.get(pk=chosen)
                     _record(decision, host, consumer_id, consumer_name, owner_id)
                     return host
     raise Refused("placement.contended", "Room was found and taken by others each time. Try again.")
 
 
-def _raise_if_only_away(request: Request) -> None:
+def _raise_if_only_away(request: Request, policy: Policy) -> None:
     """A host that is away for a moment is no reason to break a wish that was accepted."""
     away = {str(pk) for pk in Host.objects.filter(status=HostStatus.UNREACHABLE).values_list("pk", flat=True)}
     views = [replace(view, up=True) for view in hosts_snapshot() if view.id in away]
-    back = decide(hosts=views, request=request, policy=SPREAD)
+    back = decide(hosts=views, request=request, policy=policy)
     if back.candidates:
         names = ", ".join(verdict.host for verdict in back.verdicts if verdict.score is not None)
         raise HostsAway("placement.hosts_away", f"Only hosts that do not answer now have room: {names}.")

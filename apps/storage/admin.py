@@ -21,6 +21,7 @@ class ImageCopyAdmin(ReadOnlyAdmin):
 
 @admin.register(Volume)
 class VolumeAdmin(ReadOnlyAdmin):
-    list_display = ["id", "host", "image", "size_gib", "created_at"]
-    list_filter = ["host"]
-    list_select_related = ["host", "image"]
+    list_display = ["id", "kind", "name", "owner", "phase", "host", "image", "size_gib", "created_at"]
+    list_filter = ["kind", "phase", "host"]
+    search_fields = ["name", "id"]
+    list_select_related = ["owner", "host", "image"]

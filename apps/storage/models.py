@@ -2,7 +2,9 @@
 
 import uuid
 
+from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 from apps.hosts.models import Host
 
@@ -80,20 +82,62 @@ class ImageCopy(models.Model):
         return f"img-{self.image_id}.{self.image.format}"
 
 
+class VolumeKind(models.TextChoices):
+    ROOT = "root", "Root disk"
+    DATA = "data", "Volume"
+
+
+class VolumePhase(models.TextChoices):
+    CREATING = "creating", "Creating"
+    READY = "ready", "Ready"
+    ERROR = "error", "Error"
+    DELETING = "deleting", "Deleting"
+
+
 class Volume(models.Model):
-    """A disk on a host. The file name comes from the id; who uses it points here."""
+    """A disk on a host. The file name comes from the id; who uses it points here.
+
+    A root disk belongs to its VM and has neither owner nor name; a data volume is a thing of its own.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="volumes")
+    kind = models.CharField(max_length=4, choices=VolumeKind.choices, default=VolumeKind.ROOT)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="volumes")
+    name = models.CharField(max_length=63, blank=True)
+    host = models.ForeignKey(Host, on_delete=models.PROTECT, null=True, related_name="volumes")
     image = models.ForeignKey(Image, on_delete=models.PROTECT, null=True, related_name="volumes")
     size_gib = models.PositiveIntegerField()
     format = models.CharField(max_length=8, default="qcow2")
+    iops = models.PositiveIntegerField(default=0, help_text="Most operations per second; 0 is no limit.")
+    bandwidth_mib_s = models.PositiveIntegerField(default=0, help_text="Most MiB per second; 0 is no limit.")
+    phase = models.CharField(max_length=8, choices=VolumePhase.choices, default=VolumePhase.READY)
+    reason = models.CharField(max_length=500, blank=True, help_text="Why the phase is error.")
+    growing = models.BooleanField(default=False, help_text="A host was asked to grow it and not yet read again.")
     created_at = models.DateTimeField(auto_now_add=True)
 
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "name"], condition=Q(kind="data"), name="volume_name_unique_per_owner"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="root") | (Q(owner__isnull=False) & ~Q(name="")), name="volume_of_data_is_owned"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["owner", "-created_at", "-id"], name="volume_page_of_owner"),
+            models.Index(fields=["-created_at", "-id"], name="volume_page"),
+        ]
+
     def __str__(self) -> str:
-        return self.volume_name
+        return self.name or self.volume_name
 
     @property
     def volume_name(self) -> str:
         """File name in the host's pool."""
         return f"vol-{self.id}.{self.format}"
+
+    @property
+    def device(self) -> str:
+        """Where a Linux guest finds a data volume: a virtio disk shows 20 characters of its serial, the id."""
+        return f"/dev/disk/by-id/virtio-{str(self.id)[:20]}"

@@ -68,8 +68,19 @@ def _body(state: State, spec: DomainSpec) -> Body:
         "fence": spec.metadata.fence,
         "disk_paths": [volume_path(storage.pool_path(state, d.pool), d.volume) for d in spec.disks],
         "volumes": [f"{disk.pool}/{disk.volume}" for disk in spec.disks],
+        "disks": {disk.target: disk_body(state, disk) for disk in spec.disks},
         "macs": [nic.mac for nic in spec.nics],
         "networks": [nic.network for nic in spec.nics],
+    }
+
+
+def disk_body(state: State, disk: DiskSpec) -> Body:
+    return {
+        "volume": f"{disk.pool}/{disk.volume}",
+        "path": volume_path(storage.pool_path(state, disk.pool), disk.volume),
+        "serial": disk.serial,
+        "iops": disk.iops,
+        "bytes_per_second": disk.bytes_per_second,
     }
 
 
@@ -114,16 +125,6 @@ def set_live_size(state: State, installation: str, uuid: UUID, *, vcpus: int, me
     if not (state.get("host", "facts") or {})["balloons"]:
         memory_mib = live["memory_mib"]
     state.put("domain", str(uuid), domain | {"live": live | {"vcpus": vcpus, "memory_mib": memory_mib}})
-
-
-def grow_disk(state: State, installation: str, uuid: UUID, disk: DiskSpec, capacity_bytes: int) -> bool:
-    domain = ours_if_any(state, installation, uuid)
-    key = f"{disk.pool}/{disk.volume}"
-    if domain is None or domain["power"] not in UP or key not in domain["volumes"]:
-        return False
-    volume = state.get("volume", key) or {}
-    state.put("volume", key, volume | {"capacity": max(int(volume["capacity"]), capacity_bytes)})
-    return True
 
 
 def power_off(state: State, installation: str, uuid: UUID) -> None:

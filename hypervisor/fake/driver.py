@@ -5,7 +5,7 @@ from typing import BinaryIO, Literal, TypeVar
 from uuid import UUID
 
 from hypervisor.errors import NotFound
-from hypervisor.fake import copies, domains, forwards, networks, snapshots, storage
+from hypervisor.fake import copies, disks, domains, forwards, networks, snapshots, storage
 from hypervisor.fake.host import FakeHost
 from hypervisor.fake.store import State
 from hypervisor.fake.watch import FakeWatch
@@ -18,6 +18,8 @@ from hypervisor.specs import (
     CopyProgress,
     DhcpReservation,
     DiskSpec,
+    DiskState,
+    DomainMetadata,
     DomainSpec,
     DomainState,
     DomainSummary,
@@ -184,9 +186,6 @@ class FakeHypervisor:
 
         self._do("set_live_size", resize)
 
-    def grow_disk(self, uuid: UUID, disk: DiskSpec, capacity_bytes: int) -> bool:
-        return self._do("grow_disk", lambda state: domains.grow_disk(state, self._us, uuid, disk, capacity_bytes))
-
     def power_off(self, uuid: UUID) -> None:
         self._do("power_off", lambda state: domains.power_off(state, self._us, uuid))
 
@@ -235,6 +234,22 @@ class FakeHypervisor:
 
     def remove_snapshot(self, uuid: UUID, name: str, *, seconds: float = 15.0) -> bool:
         return self._do("remove_snapshot", lambda state: snapshots.remove(state, self._us, uuid, name))
+
+    # --- disks of a domain
+    def disks(self, uuid: UUID) -> list[DiskState]:
+        return self._do("disks", lambda state: disks.states(state, uuid))
+
+    def attach_disk(self, uuid: UUID, disk: DiskSpec, metadata: DomainMetadata) -> None:
+        self._do("attach_disk", lambda state: disks.attach(state, self._us, uuid, disk, metadata))
+
+    def detach_disk(self, uuid: UUID, disk: DiskSpec, metadata: DomainMetadata) -> bool:
+        return self._do("detach_disk", lambda state: disks.detach(state, self._us, uuid, disk, metadata))
+
+    def grow_disk(self, uuid: UUID, disk: DiskSpec, capacity_bytes: int) -> bool:
+        return self._do("grow_disk", lambda state: disks.grow(state, self._us, uuid, disk, capacity_bytes))
+
+    def limit_disk(self, uuid: UUID, disk: DiskSpec) -> None:
+        self._do("limit_disk", lambda state: disks.limit(state, self._us, uuid, disk))
 
     # --- the connection
     def watch(self, sink: Callable[[HostEvent], None]) -> Subscription:

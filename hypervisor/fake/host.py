@@ -24,6 +24,7 @@ _FACTS: Final[Body] = {
     "kvm": True,
     "obeys_acpi": True,
     "balloons": True,
+    "lets_go": True,
     "reachable": True,
     "architectures": ["x86_64"],
     "uefi": ["x86_64"],
@@ -31,7 +32,6 @@ _FACTS: Final[Body] = {
     "snapshot_looks": 0,
     "hook": True,
     "listening": [22, 16514],
-    "lets_go": True,
 }
 
 
@@ -89,14 +89,14 @@ class FakeHost:
             identity = state.get("host", "identity") or {}
             state.put("host", "identity", identity | {"boot_id": str(uuid4())})
             for key, domain in state.all("domain").items():
-                state.put("domain", key, domain | {"power": Power.SHUTOFF, "reason": "unknown"})
+                state.put("domain", key, domain | {"power": Power.SHUTOFF, "reason": "unknown", "live_disks": {}})
 
     # --- what happens beside us
     def add_foreign_domain(self, name: str, *, vcpus: int = 1, memory_mib: int = 512) -> UUID:
         """A guest somebody made with virsh."""
         uuid = uuid4()
         body: Body = {"name": name, "title": "", "vcpus": vcpus, "memory_mib": memory_mib}
-        body |= {"installation": None, "fence": None, "disk_paths": [], "macs": [], "networks": []}
+        body |= {"installation": None, "fence": None, "disk_paths": [], "disks": {}, "macs": [], "networks": []}
         body |= {"power": Power.RUNNING, "reason": "booted", "autostart": False}
         with self.store.transaction() as state:
             state.put("domain", str(uuid), body)
@@ -199,5 +199,9 @@ def set_power(state: State, uuid: UUID, power: Power, reason: str, kind: EventKi
     domain = state.get("domain", str(uuid))
     if domain is None:
         raise errors.NotFound(f"no domain {uuid}")
+    if power not in (Power.RUNNING, Power.PAUSED):
+        domain["live_disks"] = {}
+    elif domain["power"] not in (Power.RUNNING, Power.PAUSED):
+        domain["live_disks"] = domain.get("disks", {})
     state.put("domain", str(uuid), domain | {"power": power, "reason": reason})
     state.record({"kind": kind, "detail": detail, "uuid": uuid, "name": domain["name"]})

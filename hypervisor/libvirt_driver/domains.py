@@ -14,7 +14,6 @@ from hypervisor.libvirt_driver import states
 from hypervisor.specs import (
     AddressSource,
     Button,
-    DiskSpec,
     DomainMetadata,
     DomainSpec,
     DomainState,
@@ -44,7 +43,7 @@ class Domains:
     ) -> None:
         self._connection = connection
         self._installation = installation
-        self._path_of = path_of
+        self.path_of = path_of
         self._domain_type = domain_type
 
     # --- finding
@@ -67,6 +66,17 @@ class Domains:
             self._fence_of(domain)
         return domain
 
+    def taken_over(self, uuid: UUID, metadata: DomainMetadata) -> libvirt.virDomain | None:
+        """The domain with our fence in it, so that who comes late with a lower one is refused. None: missing."""
+        domain = self.find(uuid)
+        if domain is None:
+            return None
+        fence = self._fence_of(domain)
+        if fence > metadata.fence:
+            raise StaleFence(f"domain {uuid} has fence {fence}, asked with {metadata.fence}")
+        self.mark(domain, metadata)
+        return domain
+
     def _fence_of(self, domain: libvirt.virDomain) -> int:
         """The fence in our mark; `ForeignObject` when the mark is missing or another installation's."""
         try:
@@ -86,18 +96,18 @@ class Domains:
             raise ForeignObject("the spec is marked for another installation")
         domain = self.find(spec.uuid)
         if domain is None:
-            self._connection.defineXML(domain_xml.build(spec, self._path_of, domain_type=self._domain_type))
+            self._connection.defineXML(domain_xml.build(spec, self.path_of, domain_type=self._domain_type))
             return
         fence = self._fence_of(domain)
         if fence > spec.metadata.fence:
             raise StaleFence(f"domain {spec.uuid} has fence {fence}, asked with {spec.metadata.fence}")
         current = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
-        changed = domain_merge.merge(current, spec, self._path_of, domain_type=self._domain_type)
+        changed = domain_merge.merge(current, spec, self.path_of, domain_type=self._domain_type)
         if changed is not None or not domain.isPersistent():
             domain = self._connection.defineXML(changed or current)
-        self._mark(domain, spec.metadata)
+        self.mark(domain, spec.metadata)
 
-    def _mark(self, domain: libvirt.virDomain, metadata: DomainMetadata) -> None:
+    def mark(self, domain: libvirt.virDomain, metadata: DomainMetadata) -> None:
         """Written beside the definition because a running guest has two, and a fence has to be in both."""
         wanted = domain_xml.build_metadata(metadata)
         flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
@@ -166,15 +176,6 @@ class Domains:
             domain.setVcpusFlags(vcpus, libvirt.VIR_DOMAIN_AFFECT_LIVE)
         if memory_kib != memory_mib * 1024:
             domain.setMemoryFlags(memory_mib * 1024, libvirt.VIR_DOMAIN_AFFECT_LIVE)
-
-    def grow_disk(self, uuid: UUID, disk: DiskSpec, capacity_bytes: int) -> bool:
-        domain = self.ours_if_any(uuid)
-        path = self._path_of(disk.pool, disk.volume)
-        if domain is None or not domain.isActive() or path not in domain_xml.read(domain.XMLDesc(0)).disk_paths:
-            return False
-        if domain.blockInfo(disk.target)[0] < capacity_bytes:
-            domain.blockResize(disk.target, capacity_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
-        return True
 
     def power_off(self, uuid: UUID) -> None:
         domain = self.ours_if_any(uuid)

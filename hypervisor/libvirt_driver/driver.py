@@ -11,6 +11,7 @@ from hypervisor.interface import Subscription
 from hypervisor.libvirt_driver import facts, forwards, interfaces, probe
 from hypervisor.libvirt_driver.connection import Connection
 from hypervisor.libvirt_driver.copies import Copies
+from hypervisor.libvirt_driver.disks import Disks
 from hypervisor.libvirt_driver.domains import Domains
 from hypervisor.libvirt_driver.networks import Networks
 from hypervisor.libvirt_driver.snapshots import Snapshots
@@ -26,6 +27,8 @@ from hypervisor.specs import (
     DhcpReservation,
     DirectBoot,
     DiskSpec,
+    DiskState,
+    DomainMetadata,
     DomainSpec,
     DomainState,
     DomainSummary,
@@ -199,9 +202,6 @@ class LibvirtHypervisor:
             "set_live_size", lambda domains: domains.set_live_size(uuid, vcpus=vcpus, memory_mib=memory_mib)
         )
 
-    def grow_disk(self, uuid: UUID, disk: DiskSpec, capacity_bytes: int) -> bool:
-        return self._on_domains("grow_disk", lambda domains: domains.grow_disk(uuid, disk, capacity_bytes))
-
     def power_off(self, uuid: UUID) -> None:
         self._on_domains("power_off", lambda domains: domains.power_off(uuid))
 
@@ -248,6 +248,25 @@ class LibvirtHypervisor:
 
     def _on_snapshots(self, name: str, call: Callable[[Snapshots], bool], seconds: float) -> bool:
         return bool(self._connection.begin(name, lambda virt: call(Snapshots(self._domains(virt))), seconds=seconds))
+
+    # --- disks of a domain
+    def _on_disks(self, name: str, uuid: UUID, call: Callable[[Disks], T]) -> T:
+        return self._on_domains(name, lambda domains: call(Disks(domains, uuid)))
+
+    def disks(self, uuid: UUID) -> list[DiskState]:
+        return self._on_disks("disks", uuid, lambda disks: disks.states())
+
+    def attach_disk(self, uuid: UUID, disk: DiskSpec, metadata: DomainMetadata) -> None:
+        self._on_disks("attach_disk", uuid, lambda disks: disks.attach(disk, metadata))
+
+    def detach_disk(self, uuid: UUID, disk: DiskSpec, metadata: DomainMetadata) -> bool:
+        return self._on_disks("detach_disk", uuid, lambda disks: disks.detach(disk, metadata))
+
+    def grow_disk(self, uuid: UUID, disk: DiskSpec, capacity_bytes: int) -> bool:
+        return self._on_disks("grow_disk", uuid, lambda disks: disks.grow(disk, capacity_bytes))
+
+    def limit_disk(self, uuid: UUID, disk: DiskSpec) -> None:
+        self._on_disks("limit_disk", uuid, lambda disks: disks.limit(disk))
 
     # --- the connection
     def watch(self, sink: Callable[[HostEvent], None]) -> Subscription:

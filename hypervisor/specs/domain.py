@@ -41,12 +41,29 @@ class DiskSpec:
     bus: Literal["virtio", "sata", "scsi"] = "virtio"
     serial: str = ""
     backing: Backing | None = None
+    iops: int = 0
+    bytes_per_second: int = 0
 
     def __post_init__(self) -> None:
         names.object_name(self.pool)
         names.volume_name(self.volume)
         for word in filter(None, (self.target, self.serial)):
             names.token(word)
+        if min(self.iops, self.bytes_per_second) < 0:
+            raise ValueError("a limit is not negative; 0 is no limit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskState:
+    """A disk as the host knows it: in the definition (`defined`), in the running guest (`live`), or in both."""
+
+    target: str
+    path: str
+    serial: str
+    iops: int
+    bytes_per_second: int
+    defined: bool
+    live: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

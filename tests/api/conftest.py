@@ -53,6 +53,30 @@ def make_snapshot() -> Callable[..., Any]:
 
 
 @pytest.fixture
+def make_volume(db: None) -> Callable[..., Any]:
+    """A data volume as it is once it was made: ``make_volume(owner, "data", host=host, vm=vm)``."""
+    from apps.compute.models import VolumeAttachment
+    from apps.hosts.capacity import capacity_claim, disk_demand
+    from apps.hosts.models import AllocationKind
+    from apps.storage.models import Volume
+
+    def make(owner: Any, name: str, *, host: Any, vm: Any = None, size_gib: int = 5, **values: Any) -> Volume:
+        volume = Volume.objects.create(kind="data", owner=owner, name=name, host=host, size_gib=size_gib, **values)
+        assert capacity_claim(
+            host_id=host.pk,
+            consumer_id=volume.pk,
+            label=name,
+            demand=disk_demand(size_gib),
+            kind=AllocationKind.VOLUME,
+        )
+        if vm is not None:
+            VolumeAttachment.objects.create(volume=volume, vm=vm, target="vdc", state="attached", sent=True)
+        return volume
+
+    return make
+
+
+@pytest.fixture
 def new_vm(host: Any, image: Any) -> dict[str, Any]:
     """A body for ``POST vms/`` that is accepted."""
     return {"name": "web-1", "image": image.name, "vcpus": 1, "memory_mib": 256, "disk_gib": 2}
@@ -103,13 +127,21 @@ def connected(owner: Any, make_vm: Any, vm: Any, host: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def world(
-    member: Any, make_vm: Any, make_key: Any, host: Any, make_host: Any, make_snapshot: Any, make_schedule: Any
+    member: Any,
+    make_vm: Any,
+    make_volume: Any,
+    make_key: Any,
+    host: Any,
+    make_host: Any,
+    make_snapshot: Any,
+    make_schedule: Any,
 ) -> dict[str, Any]:
     """One object of each kind; those that people own are ``member``'s."""
     from apps.hosts.services import fingerprint_of
     from apps.network.models import Network
     from apps.operations.services import operation_create
     from apps.placement.models import Placement
+    from apps.storage.models import Volume
 
     def operation(name: str, **values: Any) -> Any:
         target = make_vm(member, name, host=host)
@@ -119,7 +151,8 @@ def world(
         made.save()
         return made
 
-    vm = make_vm(member, "web-1", host=host)
+    root = Volume.objects.create(host=host, size_gib=2)
+    vm = make_vm(member, "web-1", host=host, root_volume=root)
     empty = make_host("empty", transport="ssh", user="cloud", offered_key="ssh-ed25519 AAAA", host_key="")
     network = Network.objects.create(
         host=host, owner=member, name="shop", kind="isolated", cidr="192.168.77.0/24", libvirt_name="cs-1-shop"
@@ -134,6 +167,8 @@ def world(
         "paused_id": make_vm(member, "paused", host=host, power="paused").pk,
         "off_id": make_vm(member, "off", host=host, power="shutoff").pk,
         "image_id": vm.image_id,
+        "volume_id": make_volume(member, "data", host=host).pk,
+        "attached_id": make_volume(member, "disk", host=host, vm=make_vm(member, "plain", host=host)).pk,
         "operation_id": operation("busy").pk,
         "failed_id": operation("failed", status="failed", retryable=True).pk,
         "host_id": empty.pk,

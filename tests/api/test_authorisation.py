@@ -53,6 +53,16 @@ ROWS: dict[tuple[str, str], tuple[str, int, dict[str, Any] | None]] = {
     ("vms/{vm_id}/pause/", "post"): (OWN, 202, {}),
     ("vms/{vm_id}/resume/", "post"): (OWN, 202, {}),
     ("vms/{vm_id}/clone/", "post"): (OWN, 202, {"name": "copy"}),
+    ("vms/{vm_id}/io-limits/", "get"): (OWN, 200, None),
+    ("vms/{vm_id}/io-limits/", "post"): (OWN, 202, {"iops": 100}),
+    ("volumes/", "get"): (EVERYBODY, 200, None),
+    ("volumes/", "post"): (EVERYBODY, 202, {"name": "new", "size_gib": 1}),
+    ("volumes/{volume_id}/", "get"): (OWN, 200, None),
+    ("volumes/{volume_id}/", "patch"): (OWN, 200, {"name": "shop"}),
+    ("volumes/{volume_id}/", "delete"): (OWN, 202, None),
+    ("volumes/{volume_id}/attach/", "post"): (OWN, 202, {"vm": "plain"}),
+    ("volumes/{volume_id}/detach/", "post"): (OWN, 202, {}),
+    ("volumes/{volume_id}/resize/", "post"): (OWN, 202, {"size_gib": 9}),
     ("hosts/", "get"): (ADMINS, 200, None),
     ("hosts/", "post"): (ADMINS, 202, {"name": "new", "uri": "qemu+ssh://cloud@new.example/system"}),
     ("hosts/{host_id}/", "get"): (ADMINS, 200, None),
@@ -138,6 +148,8 @@ def filled(route: str, ids: dict[str, Any]) -> str:
         ids = {**ids, "vm_id": ids["paused_id"]}
     if route.endswith("clone/"):
         ids = {**ids, "vm_id": ids["off_id"]}
+    if route.endswith("detach/"):
+        ids = {**ids, "volume_id": ids["attached_id"]}
     return "/api/v1/" + route.format(**ids)
 
 
@@ -177,7 +189,7 @@ def test_what_is_missing_looks_like_what_is_foreign(
 
 
 def test_lists_hold_nothing_foreign(world: dict[str, Any], client_of: Any) -> None:
-    for route in ("vms/", "snapshots/", "operations/", "events/", "ssh-keys/"):
+    for route in ("vms/", "snapshots/", "volumes/", "operations/", "events/", "ssh-keys/"):
         assert client_of("other").get(f"/api/v1/{route}").json()["results"] == [], route
         assert client_of("viewer").get(f"/api/v1/{route}").json()["results"] == [], route
     assert client_of("admin").get("/api/v1/ssh-keys/").json()["results"] == []
@@ -194,6 +206,7 @@ def test_filters_reach_nothing_foreign(world: dict[str, Any], client_of: Any) ->
         f"events/?target={world['vm_id']}",
     ):
         assert client.get(f"/api/v1/{query}").json()["results"] == []
+    assert client.get("/api/v1/volumes/?vm=plain").json()["results"] == []
     for query in (f"operations/?target={world['vm_id']}", "operations/?target=web-1"):
         assert client.get(f"/api/v1/{query}").json()["results"] == []
 

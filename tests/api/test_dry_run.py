@@ -19,7 +19,14 @@ def client(api_for: Any, admin: Any) -> Any:
 
 @pytest.fixture
 def world(
-    admin: Any, make_vm: Any, make_host: Any, make_key: Any, host: Any, make_snapshot: Any, make_schedule: Any
+    admin: Any,
+    make_vm: Any,
+    make_volume: Any,
+    make_key: Any,
+    host: Any,
+    make_host: Any,
+    make_snapshot: Any,
+    make_schedule: Any,
 ) -> dict[str, Any]:
     """One object of every kind, each in a state in which every change is accepted."""
     from django.utils import timezone
@@ -27,13 +34,15 @@ def world(
     from apps.hosts.models import Installation
     from apps.network.models import Network
     from apps.operations.services import operation_create
+    from apps.storage.models import Volume
 
     Installation.objects.update_or_create(
         defaults={"restored_at": timezone.now()}, create_defaults={"id": "1a2b3c4d", "restored_at": timezone.now()}
     )
     empty = make_host("empty", transport="ssh", user="cloud", offered_key="ssh-ed25519 AAAA", host_key="")
-    vm = make_vm(admin, "web-1", host=host)
     make_vm(admin, "off-1", host=host, power="shutoff")
+    vm = make_vm(admin, "web-1", host=host, root_volume=Volume.objects.create(host=host, size_gib=2))
+    attached = make_volume(admin, "disk", host=host, vm=make_vm(admin, "plain", host=host))
     busy = make_vm(admin, "web-2", host=host)
     active = operation_create(kind="vm.start", target_type="vm", target=busy, actor=admin)
     failed = operation_create(kind="vm.start", target_type="vm", target=make_vm(admin, "web-3"), actor=admin)
@@ -50,6 +59,8 @@ def world(
         "paused": paused,
         "schedule": make_schedule(vm),
         **connected(admin, make_vm, vm, host),
+        "volume": make_volume(admin, "data", host=host),
+        "attached": attached,
         "host": empty,
         "active": active,
         "failed": failed,
@@ -70,6 +81,7 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str
     snapshot = f"/api/v1/snapshots/{world['snapshot'].pk}/"
     schedule = f"/api/v1/schedules/{world['schedule'].pk}/"
     new_vm = {"name": "new", "image": "tiny", "size": "s-1vcpu-512mb"}
+    volume, attached = (f"/api/v1/volumes/{world[name].pk}/" for name in ("volume", "attached"))
     passwords = {"current_password": "correct horse battery", "new_password": "staple battery correct"}
     return {
         ("post", "/api/v1/vms/"): ("/api/v1/vms/", new_vm),
@@ -103,6 +115,13 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str
         ("post", "/api/v1/vms/{vm_id}/snapshots/"): (f"{vm}snapshots/", {"name": "new"}),
         ("delete", "/api/v1/snapshots/{snapshot_id}/"): (snapshot, None),
         ("post", "/api/v1/snapshots/{snapshot_id}/revert/"): (f"{snapshot}revert/", {}),
+        ("post", "/api/v1/vms/{vm_id}/io-limits/"): (f"{vm}io-limits/", {"iops": 100}),
+        ("post", "/api/v1/volumes/"): ("/api/v1/volumes/", {"name": "new", "size_gib": 1}),
+        ("patch", "/api/v1/volumes/{volume_id}/"): (volume, {"name": "shop", "iops": 5}),
+        ("delete", "/api/v1/volumes/{volume_id}/"): (volume, None),
+        ("post", "/api/v1/volumes/{volume_id}/attach/"): (f"{volume}attach/", {"vm": "plain"}),
+        ("post", "/api/v1/volumes/{volume_id}/detach/"): (f"{attached}detach/", {}),
+        ("post", "/api/v1/volumes/{volume_id}/resize/"): (f"{attached}resize/", {"size_gib": 9}),
         ("post", "/api/v1/operations/{operation_id}/cancel/"): (f"{operations}{world['active'].pk}/cancel/", {}),
         ("post", "/api/v1/operations/{operation_id}/retry/"): (f"{operations}{world['failed'].pk}/retry/", {}),
         ("post", "/api/v1/hosts/"): ("/api/v1/hosts/", {"name": "new", "uri": "qemu+tls://new.example/system"}),
@@ -143,6 +162,11 @@ CHANGES = [
     ("post", "/api/v1/vms/{vm_id}/snapshots/"),
     ("delete", "/api/v1/snapshots/{snapshot_id}/"),
     ("post", "/api/v1/snapshots/{snapshot_id}/revert/"),
+    ("post", "/api/v1/vms/{vm_id}/io-limits/"),
+    ("post", "/api/v1/volumes/"),
+    ("patch", "/api/v1/volumes/{volume_id}/"),
+    ("delete", "/api/v1/volumes/{volume_id}/"),
+    *(("post", f"/api/v1/volumes/{{volume_id}}/{verb}/") for verb in ("attach", "detach", "resize")),
     ("post", "/api/v1/operations/{operation_id}/cancel/"),
     ("post", "/api/v1/operations/{operation_id}/retry/"),
     ("post", "/api/v1/hosts/"),

@@ -34,7 +34,8 @@ def vms(admin: Any, host: Any, image: Any) -> list[VM]:
         **numbers,
     )
     Nic.objects.create(vm=full, network=network, mac="52:54:00:00:00:01", ip="192.168.150.2")
-    Nic.objects.create(vm=full, network=network, mac="52:54:00:00:00:02", ip=None)
+    second = Network.objects.create(host=host, name="b", libvirt_name="cs-b", cidr="192.168.151.0/24", bridge="cs-b")
+    Nic.objects.create(vm=full, network=second, mac="52:54:00:00:00:02", ip=None)
     return [full, VM.objects.create(owner=admin, name="bare", created_name="bare", **numbers)]
 
 

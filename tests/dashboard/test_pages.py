@@ -8,6 +8,7 @@ import pytest
 from django.test.utils import CaptureQueriesContext
 
 from apps.operations.services import operation_create
+from apps.storage.models import Volume
 
 INLINE = re.compile(r"<style|\sstyle=|<script(?![^>]*\ssrc=)|\son[a-z]+=|javascript:", re.IGNORECASE)
 
@@ -16,6 +17,7 @@ INLINE = re.compile(r"<style|\sstyle=|<script(?![^>]*\ssrc=)|\son[a-z]+=|javascr
 def paths(admin: Any, make_vm: Callable[..., Any], sizes: Any) -> dict[str, str]:
     """Every page that is read, with an object of the admin's on it."""
     vm = make_vm(admin, "web-1")
+    volume = Volume.objects.create(kind="data", owner=admin, name="data", host=vm.host, size_gib=3)
     operation = operation_create(kind="vm.reboot", target_type="vm", target=vm, actor=admin)
     return {
         "overview": "/",
@@ -28,6 +30,11 @@ def paths(admin: Any, make_vm: Callable[..., Any], sizes: Any) -> dict[str, str]
         "snapshot-list": "/snapshots/",
         "vm-snapshots": f"/vms/{vm.pk}/snapshots/",
         "snapshot-create": f"/vms/{vm.pk}/snapshots/new/",
+        "vm-volumes": f"/vms/{vm.pk}/volumes/",
+        "volume-list": "/volumes/",
+        "volume-create": "/volumes/new/",
+        "volume-detail": f"/volumes/{volume.pk}/",
+        "volume-update": f"/volumes/{volume.pk}/edit/",
         "host-list": "/hosts/",
         "host-create": "/hosts/new/",
         "host-detail": f"/hosts/{vm.host_id}/",
@@ -48,6 +55,8 @@ SEEN_BY_OTHERS = {
     "vm-list",
     "vm-create",
     "snapshot-list",
+    "volume-list",
+    "volume-create",
     "image-list",
     "image-detail",
     "operation-list",

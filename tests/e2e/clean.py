@@ -41,11 +41,20 @@ RECORDS = {
     "a VM on a host without a claim": """
         SELECT name FROM compute_vm WHERE host_id IS NOT NULL
             AND id NOT IN (SELECT consumer_id FROM hosts_allocation WHERE kind = 'vm')""",
+    "a claim without its volume": """
+        SELECT label FROM hosts_allocation
+        WHERE kind = 'volume' AND consumer_id NOT IN (SELECT id FROM storage_volume)""",
+    "a volume on a host without a claim of its size": """
+        SELECT v.name FROM storage_volume v
+        LEFT JOIN hosts_allocation a ON a.consumer_id = v.id AND a.host_id = v.host_id
+        WHERE v.kind = 'data' AND v.host_id IS NOT NULL AND a.disk_gib IS DISTINCT FROM v.size_gib""",
+    "an attachment that is neither here nor there": """
+        SELECT volume_id, state FROM compute_volumeattachment WHERE state <> 'attached'""",
     "an address without its VM": """
         SELECT ip FROM network_address WHERE consumer_id NOT IN (SELECT id FROM compute_vm)""",
     "a disk without its VM": """
-        SELECT id FROM storage_volume
-        WHERE id NOT IN (SELECT root_volume_id FROM compute_vm WHERE root_volume_id IS NOT NULL)""",
+        SELECT id FROM storage_volume WHERE kind = 'root'
+        AND id NOT IN (SELECT root_volume_id FROM compute_vm WHERE root_volume_id IS NOT NULL)""",
     "a VM that is neither ready nor failed": """
         SELECT name, phase FROM compute_vm WHERE phase NOT IN ('ready', 'error')""",
     "a VM that failed without a reason": """
@@ -86,21 +95,25 @@ def on_hosts(cloud: Cloud, hosts: Sequence[LabHost]) -> list[str]:
     """What is wrong between the API and the hosts."""
     vms = cloud.results("vms/?limit=200")
     known = {vm["id"]: vm for vm in vms}
+    volumes = cloud.results("volumes/?limit=200")
     wrong: list[str] = []
     seen: Counter[str] = Counter()
     for host in hosts:
         found = look(host)
         seen.update(name for name in found.get("domain", []) if name in known)
-        wrong += [f"{host.name}: {text}" for text in _compare(host, found, known)]
+        wrong += [f"{host.name}: {text}" for text in _compare(host, found, known, volumes)]
     wrong += [f"{known[vm_id]['name']} is on {times} hosts" for vm_id, times in seen.items() if times > 1]
     return wrong
 
 
-def _compare(host: LabHost, found: dict[str, list[str]], known: dict[str, dict[str, Any]]) -> Iterator[str]:
+def _compare(
+    host: LabHost, found: dict[str, list[str]], known: dict[str, dict[str, Any]], volumes: list[dict[str, Any]]
+) -> Iterator[str]:
     here = {vm_id: vm for vm_id, vm in known.items() if vm["host"] == host.name}
     domains = set(found.get("domain", []))
     on = {*found.get("running", []), *found.get("paused", [])}
     disks = {f"vol-{uuid.uuid5(uuid.UUID(vm_id), 'root')}.qcow2" for vm_id in here}
+    disks |= {f"vol-{volume['id']}.qcow2" for volume in volumes if volume["host"] == host.name}
     wanted = disks | {f"seed-{vm_id}.iso" for vm_id in here}
     if found["pools"] + found["networks"] != ["1", "1"]:
         yield f"{found['pools']} pools and {found['networks']} networks of ours"

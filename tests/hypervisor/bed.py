@@ -55,6 +55,7 @@ class Bed:
     cpu: CpuSpec = field(default_factory=lambda: CpuSpec(mode="maximum"))
     installation: str
     read_file: Callable[[str], bytes | None] = lambda _path: None
+    stubborn: Callable[[], None] = lambda: None  # have guests keep their disks; those of the lab do
     tag: str = field(default_factory=lambda: secrets.token_hex(4))
     domains: list[UUID] = field(default_factory=list)
 

@@ -63,6 +63,15 @@ DOMAIN: Final = DomainSpec(
     ),
     nics=(NicSpec(mac="52:55:55:0a:00:0a", network=NETWORK.name, filter="clean-traffic"),),
 )
+DATA_DISK: Final = DiskSpec(
+    pool=POOL.name,
+    volume="vol-1.qcow2",
+    format="qcow2",
+    target="vdc",
+    serial=str(UUID_1),
+    iops=500,
+    bytes_per_second=20 * 2**20,
+)
 PROBE: Final = DomainSpec(
     uuid=UUID_1,
     name="cs-probe-1111",
@@ -137,6 +146,7 @@ CASES: Final[dict[str, Callable[[], str]]] = {
     ),
     "boot-marker": lambda: network_xml.build_boot_marker("cloudsite-boot", UUID_1),
     "domain": lambda: domain_xml.build(DOMAIN, path_of),
+    "disk": lambda: domain_xml.build_disk(DATA_DISK, path_of),
     "domain-direct-boot": lambda: domain_xml.build(PROBE, path_of),
     "domain-uefi": lambda: domain_xml.build(UEFI, path_of),
     "domain-compatible": lambda: domain_xml.build(COMPATIBLE, path_of),

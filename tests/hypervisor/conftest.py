@@ -20,10 +20,10 @@ TEST_DRIVER_LACKS = frozenset(
     {
         "agent",  # no guest to speak to
         "console",  # virDomainOpenConsole is not implemented, so no probe
+        "hot-plug",  # neither disks nor interfaces come and go
         "files",  # volumes have no content: no upload, no growing, no missing backing file
         "leases",  # no DHCP server
         "hooks",  # libvirtd runs them
-        "hot-plug",  # interfaces are neither added nor removed
         "live-network",  # networks always start, two may share a bridge or a subnet
         "snapshot-kinds",  # makes one with or without memory, whatever the guest does
         "other-process",  # the state belongs to the connection
@@ -89,6 +89,7 @@ def _fake(request: pytest.FixtureRequest) -> Bed:
         hypervisor=FakeHypervisor(host, installation),
         another=lambda other: FakeHypervisor(host, other),
         lacks=FAKE_LACKS,
+        stubborn=lambda: host.configure(lets_go=False),
         read_file=lambda path: (host.files / Path(path).parent.name / Path(path).name).read_bytes(),
         installation=installation,
     )

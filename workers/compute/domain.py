@@ -3,19 +3,26 @@ re-run finds its own leftovers."""
 
 import io
 import uuid
-from typing import Literal
 
-from apps.compute.models import VM, Nic
+from apps.compute.models import VM, Nic, VolumeAttachment
 from apps.errors import Unavailable
 from apps.hosts.models import Host
 from apps.hosts.selectors import installation_id
 from apps.network.selectors import network_on
-from apps.storage.models import Firmware
+from apps.storage.models import Firmware, Volume
 from apps.storage.services import image_copy_ensure, volume_record
 from hypervisor.errors import HypervisorError
 from hypervisor.interface import Hypervisor
 from hypervisor.seed import build_seed
-from hypervisor.specs import Backing, DiskSpec, DomainMetadata, DomainSpec, VolumeSpec, default_cpu
+from hypervisor.specs import (
+    Backing,
+    DiskSpec,
+    DomainMetadata,
+    DomainSpec,
+    VolumeFormat,
+    VolumeSpec,
+    default_cpu,
+)
 from workers.cloud_init import meta_data, vendor_data
 from workers.compute.address import nic_reserve, nic_specs
 from workers.compute.machine import accelerator_of, board_of, kit_of
@@ -97,24 +104,57 @@ def ensure_address(run: Run, vm: VM, host: Host) -> Nic:
 
 
 def root_disk(vm: VM) -> DiskSpec:
-    """The disk that a VM was made with: an overlay of its image."""
+    """The disk that the VM boots from, with its limits."""
     kit, backing = kit_of(vm), None
     if vm.image:
-        base: Literal["raw", "qcow2"] = "raw" if vm.image.format == "raw" else "qcow2"
-        backing = Backing(volume=f"img-{vm.image_id}.{vm.image.format}", format=base)
-    volume = f"vol-{root_volume_id(vm)}.qcow2"
-    return DiskSpec(pool=names(), volume=volume, format="qcow2", target=f"{kit.letters}a", bus=kit.bus, backing=backing)
+        image_format: VolumeFormat = "raw" if vm.image.format == "raw" else "qcow2"
+        backing = Backing(volume=f"img-{vm.image_id}.{vm.image.format}", format=image_format)
+    return DiskSpec(
+        pool=names(),
+        volume=f"vol-{root_volume_id(vm)}.qcow2",
+        format="qcow2",
+        target=f"{kit.letters}a",
+        bus=kit.bus,
+        backing=backing,
+        iops=vm.root_volume.iops if vm.root_volume else 0,
+        bytes_per_second=bytes_per_second(vm.root_volume) if vm.root_volume else 0,
+    )
+
+
+def data_disk(attachment: VolumeAttachment) -> DiskSpec:
+    """A data volume of a VM. Its serial is its id, of which a virtio disk shows the first 20 characters."""
+    volume = attachment.volume
+    return DiskSpec(
+        pool=names(),
+        volume=volume.volume_name,
+        format="qcow2",
+        target=attachment.target,
+        bus=kit_of(attachment.vm).bus,
+        serial=str(volume.pk),
+        iops=volume.iops,
+        bytes_per_second=bytes_per_second(volume),
+    )
+
+
+def bytes_per_second(volume: Volume) -> int:
+    return volume.bandwidth_mib_s * 2**20
+
+
+def domain_metadata(vm: VM) -> DomainMetadata:
+    """Our mark, with the fence that the VM's row has now."""
+    return DomainMetadata(installation=installation_id(), fence=vm.fence, owner=vm.owner.get_username())
 
 
 def domain_spec(vm: VM, host: Host, nic: Nic) -> DomainSpec:
     """The domain of a VM, from our records alone."""
-    pool, kit = names(), kit_of(vm)
+    kit = kit_of(vm)
     disks = [root_disk(vm)]
     if vm.image and vm.image.cloud_init:
         seed = DiskSpec(
-            pool=pool, volume=seed_name(vm), format="iso", target=f"{kit.letters}b", bus=kit.bus, device=kit.seed
+            pool=names(), volume=seed_name(vm), format="iso", target=f"{kit.letters}b", bus=kit.bus, device=kit.seed
         )
         disks.append(seed)
+    disks += [data_disk(attachment) for attachment in vm.attachments.select_related("volume", "vm")]
     accelerator = accelerator_of(vm, host)
     return DomainSpec(
         uuid=vm.pk,
@@ -124,7 +164,7 @@ def domain_spec(vm: VM, host: Host, nic: Nic) -> DomainSpec:
         memory_mib=vm.memory_mib,
         max_vcpus=vm.max_vcpus,
         max_memory_mib=vm.max_memory_mib,
-        metadata=DomainMetadata(installation=installation_id(), fence=vm.fence, owner=vm.owner.get_username()),
+        metadata=domain_metadata(vm),
         accelerator=accelerator,
         cpu=default_cpu(accelerator, vm.architecture),
         disks=tuple(disks),

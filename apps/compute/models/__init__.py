@@ -4,10 +4,12 @@ from apps.compute.models.port_forward import ForwardPhase, PortForward
 from apps.compute.models.schedule import Action, Schedule
 from apps.compute.models.snapshot import Snapshot, SnapshotPhase
 from apps.compute.models.vm import VM, DesiredPower, Nic, NicPhase, Phase, Power, Size
+from apps.compute.models.volume_attachment import AttachmentState, VolumeAttachment
 
 __all__ = [
     "VM",
     "Action",
+    "AttachmentState",
     "DesiredPower",
     "ForwardPhase",
     "Nic",
@@ -19,4 +21,5 @@ __all__ = [
     "Size",
     "Snapshot",
     "SnapshotPhase",
+    "VolumeAttachment",
 ]

@@ -258,6 +258,7 @@ def vm_delete(*, actor: User, vm_id: uuid.UUID) -> VMChange:
     changes = (
         f"power off and undefine {vm.libvirt_name}",
         f"delete its disk of {vm.disk_gib} GiB and everything on it",
+        *(f"detach the volume {name} and keep it" for name in vm.attachments.values_list("volume__name", flat=True)),
         "give back its address and its claim",
     )
     host = vm.host.name if vm.host and actor.is_admin else None

@@ -17,6 +17,7 @@ TABS: tuple[tuple[str, str, str], ...] = (
     ("overview", "Overview", "vm-detail"),
     ("snapshots", "Snapshots", "vm-snapshots"),
     ("network", "Network", "vm-network"),
+    ("volumes", "Volumes", "vm-volumes"),
 )
 
 

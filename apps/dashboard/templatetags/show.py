@@ -15,6 +15,9 @@ TONES = {
     "up": "good",
     "succeeded": "good",
     "ready": "good",
+    "attached": "good",
+    "attaching": "busy",
+    "detaching": "busy",
     "creating": "busy",
     "working": "busy",
     "queued": "busy",
@@ -51,13 +54,26 @@ VERBS = {
     "nic.delete": "Remove interface from",
     "port-forward.create": "Open port",
     "port-forward.delete": "Close port",
+    "vm.io-limits": "Limit the disk of",
+    "volume.create": "Create",
+    "volume.resize": "Grow",
+    "volume.limit": "Limit",
+    "volume.delete": "Delete",
+    "volume.attach": "Attach a volume to",
+    "volume.detach": "Detach a volume from",
     "host.identify": "Read identity of",
     "host.probe": "Probe",
     "image.send": "Send image",
     "image.remove": "Remove image",
 }
 
-ROUTES = {"vm": "vm-detail", "network": "network-detail", "host": "host-detail", "image": "image-detail"}
+ROUTES = {
+    "vm": "vm-detail",
+    "network": "network-detail",
+    "volume": "volume-detail",
+    "host": "host-detail",
+    "image": "image-detail",
+}
 
 EVENT_ICONS = {
     "create": "plus",
@@ -85,6 +101,8 @@ EVENT_ICONS = {
     "gone": "exclamation-triangle",
     "send": "square-3-stack-3d",
     "created": "plus",
+    "attach": "plus",
+    "detach": "arrow-uturn-left",
     "reboot": "arrow-path",
     "rebooted": "arrow-path",
     "reset": "arrow-uturn-left",
