@@ -15,7 +15,18 @@ from bootstrap.packages import postgres_bin
 from bootstrap.settings import CODE_DIR
 
 CHECK_SECONDS = 600.0
-TYPED = ("bootstrap", "apps", "cloudsite", "workers", "hypervisor", "imagebuild", "imagefile", "lab", "bench")
+TYPED = (
+    "bootstrap",
+    "apps",
+    "cloudsite",
+    "console",
+    "workers",
+    "hypervisor",
+    "imagebuild",
+    "imagefile",
+    "lab",
+    "bench",
+)
 """Everything that is written in Python and not a test; a directory that does not exist yet is left out."""
 GENERATED: Mapping[str, Sequence[str]] = {
     "docs/openapi.yaml": ("spectacular", "--validate", "--fail-on-warn", "--file"),

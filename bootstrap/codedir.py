@@ -22,7 +22,17 @@ LEFT_OUT = {
     ".ruff_cache",
     ".pytest_cache",
 }
-PARTS_NEEDED = ("manage.py", "bootstrap", "cloudsite", "apps", "workers", "hypervisor", "static", "templates")
+PARTS_NEEDED = (
+    "manage.py",
+    "bootstrap",
+    "cloudsite",
+    "console",
+    "apps",
+    "workers",
+    "hypervisor",
+    "static",
+    "templates",
+)
 
 
 def ensure(copy: Path, identity: Identity) -> Path:

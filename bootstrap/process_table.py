@@ -90,8 +90,13 @@ def certificate_files(settings: Settings) -> tuple[Path, Path]:
 
 def uvicorn(around: Surroundings) -> list[str]:
     """Django decides itself which proxies it believes, so uvicorn believes none; and it logs each request."""
-    command = [around.python, "-m", "uvicorn", "cloudsite.asgi:application", "--lifespan", "off"]
-    return [*command, "--no-proxy-headers", "--no-server-header", "--no-access-log", "--timeout-graceful-shutdown", "5"]
+    return [*_uvicorn(around, "cloudsite.asgi:application"), "--no-proxy-headers", "--no-server-header"]
+
+
+def _uvicorn(around: Surroundings, application: str) -> list[str]:
+    """Messages of a WebSocket are small here, and packing them would only cost memory."""
+    command = [around.python, "-m", "uvicorn", application, "--lifespan", "off", "--timeout-graceful-shutdown", "5"]
+    return [*command, "--no-access-log", "--ws-max-size", "65536", "--ws-per-message-deflate", "false"]
 
 
 def background(around: Surroundings) -> list[ProcessSpec]:
@@ -100,10 +105,12 @@ def background(around: Surroundings) -> list[ProcessSpec]:
     celery = [around.python, "-m", "celery", "-A", "cloudsite"]
     worker = [*celery, "worker", "--concurrency", str(settings.worker_concurrency), "--without-gossip"]
     schedule = settings.run_dir / "beat-schedule"
+    consoles = [*_uvicorn(around, "console.asgi:application"), "--uds", str(settings.console_socket)]
     return [
         _spec(around, "worker", [*worker, "--without-mingle"], stop_seconds=WORKER_STOP_SECONDS),
         _spec(around, "beat", [*celery, "beat", "--schedule", str(schedule), "--pidfile", ""]),
         _spec(around, "watch", [around.python, "-m", "workers.watch"]),
+        _spec(around, "console", consoles),
     ]
 
 

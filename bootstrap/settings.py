@@ -85,9 +85,14 @@ class Settings:
     def lan_open(self) -> bool:
         return self.lan != "off"
 
+    @property
+    def console_socket(self) -> Path:
+        """Where the console process listens; the control plane derives the same path."""
+        return self.run_dir / "console.sock"
+
     def socket_paths(self) -> list[Path]:
         """Every Unix socket below the state directory, longest name first."""
-        return [self.run_dir / ".s.PGSQL.5432.lock", self.run_dir / "redis.sock"]
+        return [self.run_dir / ".s.PGSQL.5432.lock", self.console_socket, self.run_dir / "redis.sock"]
 
 
 def default_state_dir(environment: Mapping[str, str]) -> Path:

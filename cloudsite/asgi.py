@@ -1,4 +1,4 @@
-"""The web process: pages, API and admin."""
+"""The web process: pages, API and admin; WebSockets are passed on to the console process."""
 
 import os
 from typing import Any
@@ -14,5 +14,6 @@ options["pool"] = {"min_size": 0, "max_size": 12, "timeout": 5.0, "reconnect_tim
 django_application = get_asgi_application()
 
 from cloudsite.body_limit import BodyLimit  # noqa: E402  # imports DRF, which needs Django set up
+from cloudsite.consoles import Consoles  # noqa: E402
 
-application = BodyLimit(django_application, most=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+application = Consoles(BodyLimit(django_application, most=settings.DATA_UPLOAD_MAX_MEMORY_SIZE))

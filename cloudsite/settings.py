@@ -179,6 +179,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "ENUM_NAME_OVERRIDES": {
         "AcceleratorEnum": "apps.hosts.models.Accelerator",
+        "NetworkKindEnum": "apps.network.models.NetworkKind",
+        "ConsoleKindEnum": "apps.compute.models.ConsoleKind",
         "HostStatusEnum": "apps.hosts.models.HostStatus",
         "PhaseEnum": "apps.compute.models.snapshot.SnapshotPhase",
         "OperationStatusEnum": "apps.operations.models.Status",

@@ -11,6 +11,7 @@ Rules every implementation keeps, and `tests/hypervisor/test_contract.py` proves
 - Safe for threads. Opens its connection at first use, in the process that uses it.
 """
 
+import socket
 from collections.abc import Callable, Collection
 from typing import BinaryIO, Literal, Protocol
 from uuid import UUID
@@ -39,6 +40,7 @@ from hypervisor.specs import (
     PoolInfo,
     PoolSpec,
     PortForward,
+    Screenshot,
     SnapshotSpec,
     SnapshotState,
     Subnet,
@@ -51,6 +53,14 @@ from hypervisor.specs import (
 class Subscription(Protocol):
     def close(self) -> None:
         """End it; no event is delivered afterwards. Closing twice is fine."""
+
+
+class SerialConsole(Protocol):
+    def send(self, data: bytes) -> bool:
+        """Queue what was typed, for any thread. False when the guest has not taken what was typed before."""
+
+    def close(self) -> None:
+        """Let go of it; nothing is delivered afterwards. Closing twice is fine."""
 
 
 class Hypervisor(Protocol):
@@ -147,6 +157,22 @@ class Hypervisor(Protocol):
 
     def remove_forward(self, network: str, protocol: Literal["tcp", "udp"], host_port: int) -> None:
         """Gone afterwards; a missing one, or a missing network, is fine."""
+
+    # --- consoles
+    def open_console(self, uuid: UUID, sink: Callable[[bytes], None]) -> SerialConsole:
+        """The serial console, taken over from whoever reads it. `sink` runs in a thread of ours: it gets what the
+        guest prints, then `b""` once, when the guest stops, somebody else takes over or the host is lost.
+
+        `Rejected` for a guest that is off.
+        """
+
+    def open_screen(self, uuid: UUID) -> socket.socket:
+        """A connection to the guest's VNC server, before its first byte. `Rejected` for a guest that is off,
+        `Unsupported` where no way leads to it.
+        """
+
+    def screenshot(self, uuid: UUID) -> Screenshot:
+        """What the screen shows. `Rejected` for a guest that is off."""
 
     # --- domains
     def ensure_defined(self, spec: DomainSpec) -> None:

@@ -29,6 +29,7 @@ from tests.waiting import wait_for
 
 REDIS_DATABASE = 48  # and the next one: beyond those of the parallel test processes
 ROOT = Path(__file__).resolve().parent.parent
+WEBSOCKETS = ("--ws-max-size", "65536", "--ws-per-message-deflate", "false")
 PASSWORD = "a long password for the end-to-end tests"
 
 
@@ -97,7 +98,7 @@ class Cloud:
         )
 
     def start_web(self, **environment: str) -> None:
-        arguments = ("cloudsite.asgi:application", "--port", str(self.port), "--no-access-log")
+        arguments = ("cloudsite.asgi:application", "--port", str(self.port), "--no-access-log", *WEBSOCKETS)
         self.start("web", "uvicorn", *arguments, **environment)
         wait_for(self._answers, seconds=30, what="the web process")
 
@@ -110,6 +111,11 @@ class Cloud:
 
     def start_watch(self) -> None:
         self.start("watch", "workers.watch")
+
+    def start_console(self) -> None:
+        socket_path = self.state_dir / "run" / "console.sock"
+        arguments = ("console.asgi:application", "--uds", str(socket_path), "--lifespan", "off", *WEBSOCKETS)
+        self.start("console", "uvicorn", *arguments)
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """Signal a process with all its children."""
@@ -129,7 +135,7 @@ class Cloud:
         """Have everything running that an installation has, as the supervisor would."""
         self.postgres.start()
         starts = {"web": self.start_web, "worker": self.start_worker, "beat": self.start_beat}
-        for name, start in {**starts, "watch": self.start_watch}.items():
+        for name, start in {**starts, "watch": self.start_watch, "console": self.start_console}.items():
             if not self.runs(name):
                 start()
 

@@ -42,5 +42,12 @@ def _refuse_second_identity(request: Request, user: User) -> None:
         raise AuthenticationFailed("The token and the session belong to two people.", code="auth.two_identities")
 
 
+def binding_of(request: Request) -> str:
+    """Which sign-in asks: what it is given for itself alone carries this name. Not a secret."""
+    if isinstance(request.auth, tokens.Claims):
+        return selectors.token_binding(request.auth.family)
+    return selectors.session_binding(request._request.session.session_key or "")
+
+
 class BrowserSessionAuthentication(SessionAuthentication):
     """The session cookie of the pages, with Django's CSRF check on everything that changes something."""

@@ -1,13 +1,17 @@
 """Reads. Every one takes the actor; what is not theirs does not exist for them."""
 
+import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.auth import get_user
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.cache import cache
 from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils import timezone
 
 from apps.accounts.models import SSHKey, TokenFamily, User
@@ -73,6 +77,23 @@ def sign_in_query(*, family_id: uuid.UUID, user_id: uuid.UUID) -> TokenFamily | 
     if family is None or family.credentials != family.user.get_session_auth_hash():
         return None
     return family
+
+
+def session_sign_in_current(*, session_key: str) -> User | None:
+    """Who is signed in with this browser session, or None when it was ended, by whatever means."""
+    request = HttpRequest()
+    request.session = SessionStore(session_key)
+    user = get_user(request)
+    return user if isinstance(user, User) else None
+
+
+def session_binding(session_key: str) -> str:
+    """A name for a browser session that does not open it."""
+    return f"session:{hashlib.sha256(session_key.encode()).hexdigest()}"
+
+
+def token_binding(family_id: uuid.UUID) -> str:
+    return f"token:{family_id}"
 
 
 def ssh_keys_for(*, actor: User) -> QuerySet[SSHKey]:

@@ -6,6 +6,7 @@ from django.http import HttpRequest
 
 from apps.accounts.permissions import actor_of
 from apps.compute.models import VM, Nic, PortForward, Schedule, Size, Snapshot, VolumeAttachment
+from apps.compute.models.console import ConsoleTicket
 from apps.compute.services import vm as services
 from apps.envelope.admin import ReadOnlyAdmin
 from apps.operations.admin import each
@@ -59,6 +60,17 @@ class ScheduleAdmin(ReadOnlyAdmin):
     list_filter = ["action", "enabled"]
     search_fields = ["vm__name"]
     list_select_related = ["vm", "owner"]
+
+
+@admin.register(ConsoleTicket)
+class ConsoleTicketAdmin(ReadOnlyAdmin):
+    """Who was let into which console, and when."""
+
+    list_display = ["kind", "vm", "user", "created_at", "used_at"]
+    list_filter = ["kind"]
+    search_fields = ["vm__name", "user__username"]
+    list_select_related = ["vm", "user"]
+    exclude = ["digest", "binding"]
 
 
 @admin.register(Size)

@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from apps.compute.api import clone
+from apps.compute.api import console as console_api
 from apps.compute.api import nic as nic_api
 from apps.compute.api import rebuild as rebuild_api
 from apps.compute.api import resize as resize_api
@@ -10,6 +11,7 @@ from apps.compute.api import schedule as schedule_api
 from apps.compute.api import snapshot as snapshot_api
 from apps.compute.api import vm as api
 from apps.compute.api import volume as volume_api
+from apps.compute.views import console as console_views
 from apps.compute.views import machine
 from apps.compute.views import nic as nic_views
 from apps.compute.views import snapshot as snapshot_views
@@ -18,6 +20,8 @@ from apps.compute.views import volume as volume_views
 
 urlpatterns: list[URLPattern] = [
     path("vms/", views.vm_list, name="vm-list"),
+    path("vms/<uuid:vm_id>/console/", console_views.vm_console, name="vm-console"),
+    path("vms/<uuid:vm_id>/screen/", console_views.vm_screen, name="vm-screen"),
     path("vms/new/", views.vm_create, name="vm-create"),
     path("vms/<uuid:vm_id>/", views.vm_detail, name="vm-detail"),
     path("vms/<uuid:vm_id>/menu/", views.vm_menu, name="vm-menu"),
@@ -59,6 +63,7 @@ api_urlpatterns: list[URLPattern] = [
     path("snapshots/<uuid:snapshot_id>/", snapshot_api.SnapshotView.as_view()),
     path("snapshots/<uuid:snapshot_id>/revert/", snapshot_api.SnapshotRevertView.as_view()),
     path("vms/<uuid:vm_id>/snapshots/", snapshot_api.VMSnapshotListView.as_view()),
+    path("vms/<uuid:vm_id>/console/", console_api.VMConsoleView.as_view()),
     path("sizes/", api.SizeListView.as_view()),
     path("vms/", api.VMListView.as_view()),
     path("vms/<uuid:vm_id>/", api.VMView.as_view()),

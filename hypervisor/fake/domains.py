@@ -133,6 +133,12 @@ def power_off(state: State, installation: str, uuid: UUID) -> None:
         set_power(state, uuid, Power.SHUTOFF, "destroyed", EventKind.STOPPED, "destroyed")
 
 
+def require_up(state: State, installation: str, uuid: UUID) -> None:
+    domain = ours(state, installation, uuid)
+    if domain["power"] not in UP:
+        raise Rejected(f"domain {uuid} is {domain['power']}")
+
+
 def press(state: State, installation: str, uuid: UUID, button: Button) -> None:
     domain = ours(state, installation, uuid)
     if domain["power"] not in UP:

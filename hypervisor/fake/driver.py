@@ -1,15 +1,16 @@
 """A connection to a fake host."""
 
+import socket
 from collections.abc import Callable, Collection
 from typing import BinaryIO, Literal, TypeVar
 from uuid import UUID
 
 from hypervisor.errors import NotFound
-from hypervisor.fake import copies, disks, domains, forwards, networks, snapshots, storage
+from hypervisor.fake import console, copies, disks, domains, forwards, networks, snapshots, storage
 from hypervisor.fake.host import FakeHost
 from hypervisor.fake.store import State
 from hypervisor.fake.watch import FakeWatch
-from hypervisor.interface import Subscription
+from hypervisor.interface import SerialConsole, Subscription
 from hypervisor.specs import (
     Accelerator,
     AcceleratorProof,
@@ -34,6 +35,7 @@ from hypervisor.specs import (
     PoolInfo,
     PoolSpec,
     PortForward,
+    Screenshot,
     SnapshotSpec,
     SnapshotState,
     Subnet,
@@ -169,6 +171,22 @@ class FakeHypervisor:
 
     def remove_forward(self, network: str, protocol: Literal["tcp", "udp"], host_port: int) -> None:
         self._do("remove_forward", lambda state: forwards.remove(state, self._us, network, protocol, host_port))
+
+    # --- consoles
+    def open_console(self, uuid: UUID, sink: Callable[[bytes], None]) -> SerialConsole:
+        def begin(state: State) -> console.FakeConsole:
+            domains.require_up(state, self._us, uuid)
+            return console.FakeConsole(self._host, state, uuid, sink)
+
+        return self._do("open_console", begin)
+
+    def open_screen(self, uuid: UUID) -> socket.socket:
+        self._do("open_screen", lambda state: domains.require_up(state, self._us, uuid))
+        return console.open_screen()
+
+    def screenshot(self, uuid: UUID) -> Screenshot:
+        self._do("screenshot", lambda state: domains.require_up(state, self._us, uuid))
+        return console.screenshot()
 
     # --- domains
     def ensure_defined(self, spec: DomainSpec) -> None:

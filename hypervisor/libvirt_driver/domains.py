@@ -196,6 +196,14 @@ class Domains:
         else:
             domain.reset(0)
 
+    def up(self, uuid: UUID) -> libvirt.virDomain:
+        """A domain of ours that is not off."""
+        domain = self.ours(uuid)
+        power, _reason = _power(domain)
+        if power not in _UP:
+            raise Rejected(f"domain {uuid} is {power}")
+        return domain
+
     # --- reading
     def summaries(self) -> list[DomainSummary]:
         """One call whatever their number. Probe and copy guests are our own tools, not somebody's domains."""

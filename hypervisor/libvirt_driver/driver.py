@@ -1,5 +1,6 @@
 """The Hypervisor interface over libvirt: each method is one bounded call on the host's connection."""
 
+import socket
 from collections.abc import Callable, Collection
 from typing import BinaryIO, Literal, TypeVar
 from uuid import UUID
@@ -7,9 +8,10 @@ from uuid import UUID
 import libvirt
 
 from hypervisor import routes
-from hypervisor.interface import Subscription
-from hypervisor.libvirt_driver import facts, forwards, interfaces, probe
+from hypervisor.interface import SerialConsole, Subscription
+from hypervisor.libvirt_driver import facts, forwards, interfaces, probe, screen
 from hypervisor.libvirt_driver.connection import Connection
+from hypervisor.libvirt_driver.console import LibvirtConsole
 from hypervisor.libvirt_driver.copies import Copies
 from hypervisor.libvirt_driver.disks import Disks
 from hypervisor.libvirt_driver.domains import Domains
@@ -44,6 +46,7 @@ from hypervisor.specs import (
     PoolInfo,
     PoolSpec,
     PortForward,
+    Screenshot,
     SnapshotSpec,
     SnapshotState,
     Subnet,
@@ -186,6 +189,24 @@ class LibvirtHypervisor:
         self._on_networks(
             "remove_forward", lambda networks: forwards.remove_forward(networks, network, protocol, host_port)
         )
+
+    # --- consoles
+    def open_console(self, uuid: UUID, sink: Callable[[bytes], None]) -> SerialConsole:
+        def open_on(virt: libvirt.virConnect, stream: libvirt.virStream) -> None:
+            self._domains(virt).up(uuid).openConsole(None, stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+
+        return LibvirtConsole(self._connection, open_on, sink)
+
+    def open_screen(self, uuid: UUID) -> socket.socket:
+        if self._address.transport == "local":
+            return self._on_domains("open_screen", lambda domains: screen.local(domains.up(uuid)), repeat=False)
+        if self._address.transport == "tls":
+            return self._on_domains("open_screen", lambda domains: screen.over_tls(domains.up(uuid)))
+        path = self._on_domains("open_screen", lambda domains: screen.socket_path(domains.up(uuid)))
+        return screen.over_ssh(self._address, self._settings, path)
+
+    def screenshot(self, uuid: UUID) -> Screenshot:
+        return self._connection.run("screenshot", lambda virt: screen.screenshot(virt, self._domains(virt).up(uuid)))
 
     # --- domains
     def ensure_defined(self, spec: DomainSpec) -> None:

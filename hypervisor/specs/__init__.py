@@ -4,6 +4,7 @@ Everything is frozen, keyword-only and checked when it is made, so that the XML 
 code may trust it. Sizes say their unit in their name.
 """
 
+from hypervisor.specs.console import Screenshot
 from hypervisor.specs.domain import (
     MACHINES,
     Button,
@@ -91,6 +92,7 @@ __all__ = [
     "PortForward",
     "Power",
     "Protocol",
+    "Screenshot",
     "SnapshotSpec",
     "SnapshotState",
     "Subnet",

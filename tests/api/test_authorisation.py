@@ -86,6 +86,7 @@ ROWS: dict[tuple[str, str], tuple[str, int, dict[str, Any] | None]] = {
     ("placements/", "get"): (ADMINS, 200, None),
     ("placements/{placement_id}/", "get"): (ADMINS, 200, None),
     ("ssh-keys/", "get"): (PERSONAL, 200, None),
+    ("vms/{vm_id}/console/", "post"): (OWN, 201, {"kind": "serial"}),
     ("ssh-keys/", "post"): (PERSONAL, 201, {"name": "new", "public_key": PUBLIC_KEY}),
     ("ssh-keys/{key_id}/", "get"): (PERSONAL, 200, None),
     ("ssh-keys/{key_id}/", "delete"): (PERSONAL, 204, None),

@@ -130,6 +130,7 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str
         ("post", "/api/v1/hosts/{host_id}/trust/"): (f"{host}trust/", {"fingerprint": fingerprint}),
         ("post", "/api/v1/hosts/{host_id}/probe/"): (f"{host}probe/", {}),
         ("post", "/api/v1/ssh-keys/"): ("/api/v1/ssh-keys/", {"name": "new", "public_key": PUBLIC_KEY}),
+        ("post", "/api/v1/vms/{vm_id}/console/"): (f"{vm}console/", {"kind": "serial"}),
         ("delete", "/api/v1/ssh-keys/{key_id}/"): (f"/api/v1/ssh-keys/{world['key'].pk}/", None),
         ("post", "/api/v1/me/password/"): ("/api/v1/me/password/", passwords),
     }
@@ -175,6 +176,7 @@ CHANGES = [
     ("post", "/api/v1/hosts/{host_id}/trust/"),
     ("post", "/api/v1/hosts/{host_id}/probe/"),
     ("post", "/api/v1/ssh-keys/"),
+    ("post", "/api/v1/vms/{vm_id}/console/"),
     ("delete", "/api/v1/ssh-keys/{key_id}/"),
     ("post", "/api/v1/me/password/"),
 ]

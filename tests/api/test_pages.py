@@ -27,6 +27,8 @@ ROWS: dict[str, tuple[str, str]] = {
     "volumes/{volume_id}/detach/": (OWN, BUTTON),
     "volumes/{volume_id}/resize/": (OWN, BUTTON),
     "volumes/{volume_id}/delete/": (OWN, BUTTON),
+    "vms/{vm_id}/console/": (OWN, READ),
+    "vms/{vm_id}/screen/": (OWN, READ),
     "vms/{vm_id}/volumes/": (OWN, READ),
     "vms/{vm_id}/volumes/attach/": (OWN, BUTTON),
     "vms/{vm_id}/io-limits/": (OWN, BUTTON),

@@ -11,11 +11,15 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
+from websockets.sync.server import ServerConnection, serve
+from websockets.typing import Origin, Subprotocol
 
 from bootstrap.commands import run
 from bootstrap.settings import CODE_DIR
@@ -92,11 +96,20 @@ def filled_in(text: str, directory: Path, *, upstream: int, plain: int, secure: 
 def proxy(short_dir: Path) -> Iterator[Proxy]:
     upstream = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
+    with nginx(short_dir, upstream.server_port) as running:
+        yield running
+    upstream.shutdown()
+    upstream.server_close()
+
+
+@contextmanager
+def nginx(short_dir: Path, upstream: int) -> Iterator[Proxy]:
+    """A real one with the shipped configuration, before an upstream on this port."""
     plain, secure = free_ports(2)
     key, certificate = short_dir / "privkey.pem", short_dir / "fullchain.pem"
     openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]
     run([*openssl, "-keyout", str(key), "-out", str(certificate)], timeout=60)
-    site = filled_in(CONFIGURATION.read_text(), short_dir, upstream=upstream.server_port, plain=plain, secure=secure)
+    site = filled_in(CONFIGURATION.read_text(), short_dir, upstream=upstream, plain=plain, secure=secure)
     (short_dir / "cloudsite.conf").write_text(site)
     temporary = "".join(
         f"{kind}_temp_path {short_dir}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -119,13 +132,44 @@ def proxy(short_dir: Path) -> Iterator[Proxy]:
     finally:
         process.terminate()
         process.communicate(timeout=15)
-        upstream.shutdown()
-        upstream.server_close()
 
 
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_websocket_passes_in_both_directions(short_dir: Path) -> None:
+    def echo(socket: ServerConnection) -> None:
+        seen = socket.request.headers if socket.request else {}
+        socket.send(f"{seen['Host']} {seen['Origin']} {seen['X-Forwarded-For']}")
+        for message in socket:
+            socket.send(message)
+
+    def agree(_socket: ServerConnection, offered: list[Subprotocol]) -> Subprotocol | None:
+        return offered[0]
+
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    console = "cloudsite.console.v1"
+    with serve(echo, "127.0.0.1", 0, select_subprotocol=agree, compression=None) as upstream:
+        threading.Thread(target=upstream.serve_forever, daemon=True).start()
+        with (
+            nginx(short_dir, upstream.socket.getsockname()[1]) as proxy,
+            connect(
+                "wss://cloud.example.org/console/00000000-0000-0000-0000-000000000000/",
+                sock=socket.create_connection(("127.0.0.1", proxy.secure_port)),
+                ssl=context,
+                origin=Origin("https://cloud.example.org"),
+                subprotocols=[Subprotocol(console), Subprotocol("ticket.x")],
+            ) as client,
+        ):
+            assert client.subprotocol == console
+            assert client.recv(timeout=10) == "cloud.example.org https://cloud.example.org 127.0.0.1"
+            client.send(bytes(range(256)) * 256)
+            assert client.recv(timeout=10) == bytes(range(256)) * 256
+        upstream.shutdown()
 
 
 def test_only_what_nginx_saw_is_handed_on(proxy: Proxy) -> None:

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 FIRST_SECONDS = 300.0
 SECOND_SECONDS = 30.0
 STOP_SECONDS = 90.0
-NAMES = ("postgres", "redis", "web", "web-lan", "worker", "beat", "watch")
+NAMES = ("postgres", "redis", "web", "web-lan", "worker", "beat", "watch", "console")
 
 
 class Started:

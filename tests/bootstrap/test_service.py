@@ -36,7 +36,7 @@ def test_every_process_has_a_unit_that_systemd_accepts(around: Surroundings, tmp
     units = service.write_units(around, tmp_path)
     service.verify(units)
     names = {unit.name for unit in units}
-    wanted = {"postgres", "redis", "web", "web-lan", "worker", "beat", "watch", "setup"}
+    wanted = {"postgres", "redis", "web", "web-lan", "worker", "beat", "watch", "console", "setup"}
     assert names == {f"cloudsite-state-{name}.service" for name in wanted} | {"cloudsite-state.target"}
 
 

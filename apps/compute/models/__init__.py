@@ -1,5 +1,6 @@
 """The tables of virtual machines, one file for each noun."""
 
+from apps.compute.models.console import ConsoleKind, ConsoleTicket
 from apps.compute.models.port_forward import ForwardPhase, PortForward
 from apps.compute.models.schedule import Action, Schedule
 from apps.compute.models.snapshot import Snapshot, SnapshotPhase
@@ -10,6 +11,8 @@ __all__ = [
     "VM",
     "Action",
     "AttachmentState",
+    "ConsoleKind",
+    "ConsoleTicket",
     "DesiredPower",
     "ForwardPhase",
     "Nic",

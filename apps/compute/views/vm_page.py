@@ -18,6 +18,7 @@ TABS: tuple[tuple[str, str, str], ...] = (
     ("snapshots", "Snapshots", "vm-snapshots"),
     ("network", "Network", "vm-network"),
     ("volumes", "Volumes", "vm-volumes"),
+    ("console", "Console", "vm-console"),
 )
 
 

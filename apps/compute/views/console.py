@@ -1,0 +1,44 @@
+"""The tab "Console" of a machine's page. Its scripts fetch a ticket and open the WebSocket."""
+
+import uuid
+
+from django.http import HttpResponse
+
+from apps.compute.models import ConsoleKind
+from apps.compute.selectors.vm import vm_for
+from apps.compute.services.console import is_open, way_refusal
+from apps.compute.views.vm_page import vm_page
+from apps.pages import PageRequest, page
+
+SCRIPTS = {ConsoleKind.SERIAL: "js/console/serial.js", ConsoleKind.VNC: "js/console/vnc.js"}
+
+
+@page
+def vm_console(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
+    """The serial console."""
+    return _console(request, vm_id, ConsoleKind.SERIAL)
+
+
+@page
+def vm_screen(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
+    """What a monitor would show."""
+    return _console(request, vm_id, ConsoleKind.VNC)
+
+
+def _console(request: PageRequest, vm_id: uuid.UUID, kind: ConsoleKind) -> HttpResponse:
+    vm = vm_for(actor=request.user, vm_id=vm_id)
+    refusal = way_refusal(vm, kind)
+    context = {
+        "kind": kind.value,
+        "script": SCRIPTS[kind],
+        "is_running": is_open(vm),
+        "refusal": refusal and refusal.detail,
+    }
+    return vm_page(
+        request,
+        vm,
+        tab="console",
+        panel="compute/vm_console_state.html",
+        still=None if refusal else "compute/vm_console.html",
+        context=context,
+    )

@@ -1,0 +1,4 @@
+import { start } from "./console.js";
+import { openTerminal } from "./terminal.js";
+
+start(openTerminal);

@@ -1,0 +1,4 @@
+import { start } from "./console.js";
+import { openScreen } from "./screen.js";
+
+start(openScreen);
