@@ -15,5 +15,13 @@ django_application = get_asgi_application()
 
 from cloudsite.body_limit import BodyLimit  # noqa: E402  # imports DRF, which needs Django set up
 from cloudsite.consoles import Consoles  # noqa: E402
+from cloudsite.uploads import UploadBody, is_upload  # noqa: E402  # the same
 
-application = Consoles(BodyLimit(django_application, most=settings.DATA_UPLOAD_MAX_MEMORY_SIZE))
+
+def most_of(scope: Any) -> int:
+    """The largest body that a request may have."""
+    most: int = settings.UPLOAD_LIMIT_BYTES if is_upload(scope) else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return most
+
+
+application = Consoles(BodyLimit(UploadBody(django_application), most_of=most_of))

@@ -13,14 +13,17 @@ Application = Callable[[Any, Receive, Send], Awaitable[None]]
 
 
 class BodyLimit:
-    """ASGI: 413 for a body that says it is larger than ``most`` bytes, 411 for one that does not say."""
+    """ASGI: 413 for a body that says it is larger than allowed, 411 for one that does not say.
 
-    def __init__(self, application: Application, *, most: int) -> None:
+    ``most_of`` knows how many bytes the body of a request may have.
+    """
+
+    def __init__(self, application: Application, *, most_of: Callable[[Any], int]) -> None:
         self.application = application
-        self.most = most
+        self.most_of = most_of
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(dict(scope["headers"])) if scope["type"] == "http" else None
+        refusal = self._refusal(dict(scope["headers"]), self.most_of(scope)) if scope["type"] == "http" else None
         if refusal is None:
             await self.application(scope, receive, send)
             return
@@ -33,11 +36,11 @@ class BodyLimit:
         await send({"type": "http.response.start", "status": refusal["status"], "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
-    def _refusal(self, headers: dict[bytes, bytes]) -> dict[str, Any] | None:
+    def _refusal(self, headers: dict[bytes, bytes], most: int) -> dict[str, Any] | None:
         length = headers.get(b"content-length")
         if length is not None:
-            if not length.isdigit() or len(length) > 18 or int(length) > self.most:
-                detail = f"A body may have {self.most} bytes at most."
+            if not length.isdigit() or len(length) > 18 or int(length) > most:
+                detail = f"A body may have {most} bytes at most."
                 return problems.body(status=413, code="request.too_large", detail=detail)
             return None
         if b"transfer-encoding" in headers:

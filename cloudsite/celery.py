@@ -46,6 +46,7 @@ app.conf.update(
             "options": {"expires": 15.0 * max(1.0, settings.TIME_SCALE)},
         },
         "reconcile": {"task": "hosts.reconcile_all", "schedule": 10.0 * settings.TIME_SCALE},
+        "forget images": {"task": "storage.forget", "schedule": 24 * 3600.0},
         "forget keys": {"task": "envelope.forget_keys", "schedule": 3600.0},
     },
     timezone="UTC",

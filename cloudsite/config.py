@@ -5,6 +5,7 @@ generated from this model, so a field's description is its documentation.
 """
 
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -49,13 +50,38 @@ class Config(BaseSettings):
     hypervisor: Literal["libvirt", "fake"] = Field(
         "libvirt", description="Driver; `fake` is for tests of Cloudsite itself."
     )
-    upload_limit_mib: int = Field(20480, ge=1, description="Largest image that may be uploaded, MiB.")
+    upload_limit_mib: int = Field(
+        20480, ge=1, description="Largest image file, MiB: uploaded, fetched, unpacked or converted."
+    )
+    image_disk_limit_gib: int = Field(1024, ge=1, description="Largest disk that an image may hold, GiB.")
+    image_keep_days: int = Field(
+        7, ge=0, description="Days that a host keeps a copy of an image that none of its VMs uses; 0 keeps it for ever."
+    )
+    import_http: bool = Field(False, description="Whether images may be fetched over plain HTTP.")
+    import_ports: str = Field("443,80", description="Ports that images may be fetched from, by comma.")
+    import_networks: str = Field(
+        "", description="Networks (CIDR, by comma) that images may be fetched from although they are not public."
+    )
 
     @field_validator("secret_key", "jwt_key")
     @classmethod
     def long_enough(cls, value: SecretStr) -> SecretStr:
         if len(value.get_secret_value()) < 32:
             raise ValueError("must have at least 32 characters")
+        return value
+
+    @field_validator("import_ports")
+    @classmethod
+    def are_ports(cls, value: str) -> str:
+        if not all(part.strip().isdigit() and 0 < int(part) < 65536 for part in value.split(",")):
+            raise ValueError("must be port numbers, separated by commas")
+        return value
+
+    @field_validator("import_networks")
+    @classmethod
+    def are_networks(cls, value: str) -> str:
+        for part in filter(None, (part.strip() for part in value.split(","))):
+            ip_network(part)
         return value
 
     @field_validator("database_url")

@@ -181,6 +181,7 @@ SPECTACULAR_SETTINGS = {
         "AcceleratorEnum": "apps.hosts.models.Accelerator",
         "NetworkKindEnum": "apps.network.models.NetworkKind",
         "ConsoleKindEnum": "apps.compute.models.ConsoleKind",
+        "ImageStatusEnum": "apps.storage.models.ImageStatus",
         "HostStatusEnum": "apps.hosts.models.HostStatus",
         "PhaseEnum": "apps.compute.models.snapshot.SnapshotPhase",
         "OperationStatusEnum": "apps.operations.models.Status",
@@ -209,6 +210,11 @@ HOST_CALLS = CONFIG.host_calls
 SNAPSHOTS_PER_VM = CONFIG.snapshots_per_vm
 HYPERVISOR = CONFIG.hypervisor
 UPLOAD_LIMIT_BYTES = CONFIG.upload_limit_mib * 1024 * 1024
+IMAGE_DISK_LIMIT_BYTES = CONFIG.image_disk_limit_gib * 1024**3
+IMAGE_KEEP_DAYS = CONFIG.image_keep_days
+IMPORT_HTTP = CONFIG.import_http
+IMPORT_PORTS = [int(port) for port in CONFIG.import_ports.split(",")]
+IMPORT_NETWORKS = [network.strip() for network in CONFIG.import_networks.split(",") if network.strip()]
 
 LOGGING_CONFIG = None
 logs.configure(level=CONFIG.log_level)

@@ -4,7 +4,7 @@ Rules every implementation keeps, and `tests/hypervisor/test_contract.py` proves
 
 - A method observes, compares, acts and returns; "already so" is success, so every one but `press` may be
   repeated at will.
-- A method ends within `ConnectionSettings.call_timeout` (`prove_accelerator` and `upload`: within the time
+- A method ends within `ConnectionSettings.call_timeout` (`prove_accelerator`, `upload` and `download`: within the time
   they are given plus that).
   Whoever gets `HostUnreachable` does not know what happened and has to read the host again.
 - Only domains and networks that carry our installation id are changed; others raise `ForeignObject`.
@@ -114,6 +114,16 @@ class Hypervisor(Protocol):
         of the volume file
         is what was sent; a volume is not a valid image before all of it was.
         """
+
+    def download(
+        self, *, pool: str, name: str, target: BinaryIO, offset: int, seconds: float = 20.0
+    ) -> tuple[int, bool]:
+        """Read the volume's file from `offset` into `target`, for about `seconds` at most. Returns the offset that
+        was reached, and whether that is the end.
+        """
+
+    def dependents(self, pool: str, name: str) -> list[str]:
+        """The volumes of the pool that read through this one, as their own files say, after a look at them."""
 
     def remove_volume(self, pool: str, name: str) -> None:
         """Gone afterwards; a missing one, or a missing pool, is fine."""

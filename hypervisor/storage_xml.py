@@ -29,6 +29,11 @@ def read_pool_path(text: str) -> str:
     return xml_tree.text_of(xml_tree.parse(text), "target/path")
 
 
+def read_backing_path(text: str) -> str:
+    """The path that a volume reads through, or nothing."""
+    return xml_tree.parse(text).findtext("backingStore/path") or ""
+
+
 def build_volume(spec: VolumeSpec, *, pool_path: str) -> str:
     """Sparse (allocation 0); a qcow2 in the format that lets several overlays share clusters lazily."""
     volume = E.volume(

@@ -54,6 +54,8 @@ def start(directory: Path, job: Job) -> bool:
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if result(directory) is not None:
+            return False
         (directory / "job.json").write_text(json.dumps(asdict(job)))
         # The lock goes along with the descriptor: whoever cannot take it knows that the job still runs.
         subprocess.run(

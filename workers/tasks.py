@@ -10,9 +10,10 @@ from celery import shared_task
 
 from apps.envelope.services import keys_forget
 from cloudsite.celery import app
-from workers import hosts, network, storage
+from workers import hosts, image_import, images, network, storage
 from workers.compute import (
     clone,
+    image,
     nic,
     port_forward,
     power,
@@ -35,6 +36,10 @@ app.steps["worker"].add(Sweeper)
 HANDLERS = {
     "host.identify": Handler(run=hosts.host_identify, failed=hosts.host_probe_failed),
     "host.probe": Handler(run=hosts.host_probe, failed=hosts.host_probe_failed),
+    "image.check": Handler(run=images.image_check, failed=images.image_failed),
+    "image.delete": Handler(run=images.image_delete, failed=images.image_delete_failed),
+    "image.import": Handler(run=image_import.image_import, failed=images.image_failed),
+    "image.prune": Handler(run=images.image_prune),
     "image.send": Handler(run=storage.image_send),
     "network.create": Handler(run=network.network_create, failed=network.network_create_failed),
     "network.delete": Handler(run=network.network_delete, failed=network.network_delete_failed),
@@ -48,6 +53,7 @@ HANDLERS = {
     "vm.create": Handler(run=vm.vm_create, failed=vm.vm_create_failed),
     "vm.clone": Handler(run=clone.vm_clone, failed=vm.vm_create_failed),
     "vm.copy": Handler(run=clone.vm_copy, takes_back=True),
+    "vm.image": Handler(run=image.vm_image, failed=images.image_failed),
     "vm.start": Handler(run=power.vm_start),
     "vm.shutdown": Handler(run=power.vm_shutdown, failed=power.vm_shutdown_failed),
     "vm.power-off": Handler(run=power.vm_power_off),
@@ -99,3 +105,9 @@ def hosts_reconcile(host_id: str) -> None:
 def envelope_forget_keys() -> None:
     """Drop the answers kept for old idempotency keys."""
     keys_forget()
+
+
+@shared_task(name="storage.forget")
+def storage_forget() -> None:
+    """Drop what nobody goes on with or needs: uploads, and copies of images on hosts."""
+    images.images_forget()

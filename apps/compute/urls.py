@@ -4,6 +4,7 @@ from django.urls import URLPattern, path
 
 from apps.compute.api import clone
 from apps.compute.api import console as console_api
+from apps.compute.api import image as image_api
 from apps.compute.api import nic as nic_api
 from apps.compute.api import rebuild as rebuild_api
 from apps.compute.api import resize as resize_api
@@ -72,6 +73,7 @@ api_urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/port-forwards/", nic_api.PortForwardListView.as_view()),
     path("port-forwards/<uuid:forward_id>/", nic_api.PortForwardView.as_view()),
     path("vms/<uuid:vm_id>/rename/", api.VMRenameView.as_view()),
+    path("vms/<uuid:vm_id>/image/", image_api.VMImageView.as_view()),
     path("vms/<uuid:vm_id>/start/", api.VMStartView.as_view()),
     path("vms/<uuid:vm_id>/shutdown/", api.VMShutdownView.as_view()),
     path("vms/<uuid:vm_id>/power-off/", api.VMPowerOffView.as_view()),

@@ -8,13 +8,15 @@ from apps.storage.models import Image, ImageCopy, Volume
 
 @admin.register(Image)
 class ImageAdmin(ReadOnlyAdmin):
-    list_display = ["name", "title", "architecture", "format", "size_bytes", "created_at"]
+    list_display = ["name", "title", "owner", "public", "status", "architecture", "size_bytes", "created_at"]
+    list_filter = ["status", "public"]
+    list_select_related = ["owner"]
     search_fields = ["name", "title", "sha256"]
 
 
 @admin.register(ImageCopy)
 class ImageCopyAdmin(ReadOnlyAdmin):
-    list_display = ["image", "host", "ready", "sent_bytes"]
+    list_display = ["image", "host", "ready", "sent_bytes", "used_at"]
     list_filter = ["ready", "host"]
     list_select_related = ["image", "host"]
 

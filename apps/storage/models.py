@@ -5,7 +5,9 @@ import uuid
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
+from apps.accounts.models import User
 from apps.hosts.models import Host
 
 
@@ -21,11 +23,29 @@ class Devices(models.TextChoices):
     COMPATIBLE = "compatible", "Compatible (SATA, e1000e)"
 
 
+class ImageStatus(models.TextChoices):
+    UPLOADING = "uploading", "Waiting for the file"
+    IMPORTING = "importing", "Being fetched"
+    CHECKING = "checking", "Being checked"
+    READY = "ready", "Ready"
+    ERROR = "error", "Not usable"
+    DELETING = "deleting", "Being deleted"
+
+
 class Image(models.Model):
-    """A disk image that VMs start from. The file lies in the state directory under its id."""
+    """A disk image that VMs start from. The file lies in the state directory under its id.
+
+    One without owner is the installation's, and everybody's to use. A file that is on its way lies in a directory of
+    its own until it was checked; ``source_format`` is what it was declared as, ``format`` what we made of it.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    name = models.CharField(max_length=63, unique=True)
+    owner = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="images")
+    name = models.CharField(max_length=63)
+    public = models.BooleanField(default=False, help_text="Whether everybody may start VMs from it.")
+    status = models.CharField(max_length=10, choices=ImageStatus.choices, default=ImageStatus.READY)
+    reason = models.CharField(max_length=500, blank=True, help_text="Why it is not usable.")
+    superseded = models.BooleanField(default=False, help_text="Another one has got its name since.")
     title = models.CharField(max_length=100, blank=True)
     source = models.CharField(max_length=500, blank=True, help_text="Where it came from, for people.")
     architecture = models.CharField(max_length=16, default="x86_64")
@@ -36,9 +56,14 @@ class Image(models.Model):
         max_length=10, choices=Devices.choices, default=Devices.VIRTIO, help_text="What its VMs find in the machine."
     )
     format = models.CharField(max_length=8, default="qcow2")
-    sha256 = models.CharField(max_length=64)
-    size_bytes = models.BigIntegerField(help_text="Size of the file.")
-    virtual_size_bytes = models.BigIntegerField(help_text="Size of the disk that the guest sees.")
+    source_format = models.CharField(max_length=8, blank=True)
+    checksum = models.CharField(max_length=140, blank=True, help_text="Sum of the file as it came, with its kind.")
+    expected_bytes = models.BigIntegerField(null=True, help_text="Size of the file that is on its way, if known.")
+    received_bytes = models.BigIntegerField(default=0, help_text="How far it has come.")
+    sha256 = models.CharField(max_length=64, blank=True)
+    size_bytes = models.BigIntegerField(default=0, help_text="Size of the file.")
+    virtual_size_bytes = models.BigIntegerField(default=0, help_text="Size of the disk that the guest sees.")
+    least_disk_gib = models.PositiveIntegerField(default=0, help_text="What it asks for beyond its own size.")
     cloud_init = models.BooleanField(default=True, help_text="Whether a NoCloud seed is given to it.")
     default_user = models.CharField(max_length=32, blank=True)
     min_memory_mib = models.PositiveIntegerField(default=0)
@@ -46,6 +71,13 @@ class Image(models.Model):
 
     class Meta:
         ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "name"], name="image_name_once_per_owner"),
+            models.UniqueConstraint(
+                fields=["name"], condition=Q(owner=None), name="image_name_once_of_the_installation"
+            ),
+            models.UniqueConstraint(fields=["name"], condition=Q(public=True), name="image_name_once_in_public"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -53,7 +85,7 @@ class Image(models.Model):
     @property
     def min_disk_gib(self) -> int:
         """The smallest disk that holds it, GiB."""
-        return max(1, -(-self.virtual_size_bytes // 2**30))
+        return max(1, self.least_disk_gib, -(-self.virtual_size_bytes // 2**30))
 
 
 class ImageCopy(models.Model):
@@ -64,6 +96,7 @@ class ImageCopy(models.Model):
     host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="image_copies")
     sent_bytes = models.BigIntegerField(default=0)
     ready = models.BooleanField(default=False)
+    used_at = models.DateTimeField(default=timezone.now, help_text="When a VM last needed it.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 
 from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
 
 from apps.accounts.models import User
 from apps.errors import Conflict
@@ -48,10 +49,10 @@ def image_register(
     """
     valid_name("name", name)
     digest = file_sha256(file)
-    known = Image.objects.filter(name=name).first()
+    known = Image.objects.filter(name=name, owner=None).first()
     if known is not None and known.sha256 == digest and image_path(known).exists():
         return known
-    image = Image(name=name)
+    image = Image(name=name, public=True)
     if known is not None and known.sha256 == digest:
         image = known
     image.title, image.source, image.default_user = title, source, default_user
@@ -61,7 +62,7 @@ def image_register(
     _place(file, image_path(image))
     with transaction.atomic():
         if known is not None and known.pk != image.pk:
-            Image.objects.filter(pk=known.pk).update(name=f"{name[:50]}-{known.sha256[:8]}")
+            Image.objects.filter(pk=known.pk).update(name=f"{name[:50]}-{known.sha256[:8]}", superseded=True)
         image.save()
         event_record(kind="image.added", target_type="image", target=image, message=f"Image {name} was added")
     return image
@@ -87,6 +88,7 @@ def image_copy_ensure(*, image: Image, host: Host, actor: User | None) -> tuple[
     Creates wait for the one operation: whoever comes second finds it.
     """
     copy, _created = ImageCopy.objects.get_or_create(image=image, host=host)
+    ImageCopy.objects.filter(pk=copy.pk).update(used_at=Now())
     if copy.ready:
         return copy, None
     active = Operation.objects.filter(target_id=copy.pk, status__in=ACTIVE).first()

@@ -10,5 +10,8 @@ urlpatterns: list[URLPattern] = [
 ]
 api_urlpatterns: list[URLPattern] = [
     path("images/", api.ImageListView.as_view()),
+    path("images/catalogue/", api.CatalogueView.as_view()),
+    path("images/prune/", api.ImagePruneView.as_view()),
     path("images/<uuid:image_id>/", api.ImageView.as_view()),
+    path("images/<uuid:image_id>/file/", api.ImageFileView.as_view()),
 ]

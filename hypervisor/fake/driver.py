@@ -135,6 +135,18 @@ class FakeHypervisor:
 
         return self._do("upload", send)
 
+    def download(
+        self, *, pool: str, name: str, target: BinaryIO, offset: int, seconds: float = 20.0
+    ) -> tuple[int, bool]:
+        def fetch(state: State) -> tuple[int, bool]:
+            files = self._host.files
+            return storage.download(state, files, pool=pool, name=name, target=target, offset=offset, seconds=seconds)
+
+        return self._do("download", fetch)
+
+    def dependents(self, pool: str, name: str) -> list[str]:
+        return self._do("dependents", lambda state: storage.dependents(state, pool, name))
+
     def remove_volume(self, pool: str, name: str) -> None:
         self._do("remove_volume", lambda state: storage.remove_volume(state, self._host.files, pool, name))
 

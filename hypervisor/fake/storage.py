@@ -66,6 +66,7 @@ def ensure_volume(state: State, spec: VolumeSpec) -> VolumeInfo:
         if spec.backing is not None and state.get("volume", f"{spec.pool}/{spec.backing.volume}") is None:
             raise Rejected(f"no backing volume {spec.backing.volume}")
         body = {"pool": spec.pool, "name": spec.name, "capacity": spec.capacity_bytes, "allocated": 0}
+        body["backing"] = spec.backing.volume if spec.backing else None
     elif body["capacity"] >= spec.capacity_bytes:
         return _info(path, body)
     body |= {"capacity": spec.capacity_bytes}
@@ -111,3 +112,29 @@ def upload(
         raise OutOfSpace("the fake host's disk is full")
     state.put("volume", f"{pool}/{name}", body | {"allocated": grown})
     return offset + sent
+
+
+def download(
+    state: State, files: Path, *, pool: str, name: str, target: BinaryIO, offset: int, seconds: float
+) -> tuple[int, bool]:
+    if state.get("volume", f"{pool}/{name}") is None:
+        raise NotFound(f"no volume {name} in pool {pool}")
+    path = files / pool / name
+    target.seek(offset)
+    deadline = time.monotonic() + seconds
+    if not path.exists():
+        return offset, True
+    with path.open("rb") as file:
+        file.seek(offset)
+        while time.monotonic() < deadline:
+            piece = file.read(_PIECE)
+            if not piece:
+                return file.tell(), True
+            target.write(piece)
+        return file.tell(), False
+
+
+def dependents(state: State, pool: str, name: str) -> list[str]:
+    pool_path(state, pool)
+    every = state.all("volume").values()
+    return [volume["name"] for volume in every if volume["pool"] == pool and volume.get("backing") == name]

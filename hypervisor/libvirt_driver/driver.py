@@ -154,6 +154,18 @@ class LibvirtHypervisor:
             seconds=seconds + self._settings.call_timeout,
         )
 
+    def download(
+        self, *, pool: str, name: str, target: BinaryIO, offset: int, seconds: float = 20.0
+    ) -> tuple[int, bool]:
+        return self._on_storage(
+            "download",
+            lambda storage: storage.download(pool, name, target=target, offset=offset, seconds=seconds),
+            seconds=seconds + self._settings.call_timeout,
+        )
+
+    def dependents(self, pool: str, name: str) -> list[str]:
+        return self._on_storage("dependents", lambda storage: storage.dependents(pool, name))
+
     def remove_volume(self, pool: str, name: str) -> None:
         self._on_storage("remove_volume", lambda storage: storage.remove_volume(pool, name))
 

@@ -149,6 +149,38 @@ class Storage:
         stream.finish()
         return offset + sent
 
+    def download(self, pool_name: str, name: str, *, target: BinaryIO, offset: int, seconds: float) -> tuple[int, bool]:
+        """What was received before the time was up is kept; the stream is then broken off, which only reads."""
+        volume = self._find_volume(pool_name, name)
+        stream = self._connection.newStream(0)
+        volume.download(stream, offset, 0, 0)
+        target.seek(offset)
+        received, deadline = 0, time.monotonic() + seconds
+        try:
+            while time.monotonic() < deadline:
+                piece = stream.recv(_PIECE)
+                if not isinstance(piece, bytes) or not piece:
+                    stream.finish()
+                    return offset + received, True
+                target.write(piece)
+                received += len(piece)
+        except BaseException:
+            stream.abort()
+            raise
+        stream.abort()
+        return offset + received, False
+
+    def dependents(self, pool_name: str, name: str) -> list[str]:
+        """libvirt reads each file's header when it looks at the directory."""
+        pool = self._connection.storagePoolLookupByName(pool_name)
+        pool.refresh(0)
+        path = self.path_of(pool_name, name)
+        return [
+            volume.name()
+            for volume in pool.listAllVolumes(0)
+            if storage_xml.read_backing_path(volume.XMLDesc(0)) == path
+        ]
+
 
 def _send_all(stream: libvirt.virStream, piece: bytes) -> None:
     view = memoryview(piece)

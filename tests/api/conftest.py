@@ -141,7 +141,9 @@ def world(
     from apps.network.models import Network
     from apps.operations.services import operation_create
     from apps.placement.models import Placement
-    from apps.storage.models import Volume
+    from apps.storage.models import Image, Volume
+
+    disk = Volume.objects.create(host=host, size_gib=1)
 
     def operation(name: str, **values: Any) -> Any:
         target = make_vm(member, name, host=host)
@@ -165,10 +167,11 @@ def world(
         "snapshot_id": make_snapshot(vm).pk,
         "schedule_id": make_schedule(vm).pk,
         "paused_id": make_vm(member, "paused", host=host, power="paused").pk,
-        "off_id": make_vm(member, "off", host=host, power="shutoff").pk,
         "image_id": vm.image_id,
         "volume_id": make_volume(member, "data", host=host).pk,
         "attached_id": make_volume(member, "disk", host=host, vm=make_vm(member, "plain", host=host)).pk,
+        "own_image_id": Image.objects.create(owner=member, name="mine", status="uploading", source_format="qcow2").pk,
+        "off_id": make_vm(member, "off", host=host, power="shutoff", root_volume=disk).pk,
         "operation_id": operation("busy").pk,
         "failed_id": operation("failed", status="failed", retryable=True).pk,
         "host_id": empty.pk,

@@ -23,7 +23,7 @@ def answer(headers: dict[str, str], kind: str = "http") -> tuple[int, dict[str, 
         sent.append(message)
 
     scope = {"type": kind, "headers": [(k.encode(), v.encode()) for k, v in headers.items()]}
-    asyncio.run(BodyLimit(application, most=100)(scope, receive, send))
+    asyncio.run(BodyLimit(application, most_of=lambda _scope: 100)(scope, receive, send))
     status = int(sent[0]["status"])
     if len(sent) == 1:
         return status, None
@@ -55,5 +55,15 @@ def test_the_web_process_has_it(settings: Any, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(settings.DATABASES["default"], "OPTIONS", {})
     from cloudsite.asgi import application
 
-    assert isinstance(application, BodyLimit)
-    assert application.most == settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    limit = application.application
+    assert isinstance(limit, BodyLimit)
+    small, large = settings.DATA_UPLOAD_MAX_MEMORY_SIZE, settings.UPLOAD_LIMIT_BYTES
+    path = "/api/v1/images/00000000-0000-0000-0000-000000000000/file/"
+    for method, where, most in [
+        ("PUT", path, large),
+        ("POST", path, small),
+        ("PUT", path + "x", small),
+        ("PUT", "/x" + path, small),
+        ("POST", "/api/v1/images/", small),
+    ]:
+        assert limit.most_of({"type": "http", "method": method, "path": where}) == most

@@ -8,6 +8,7 @@ import pytest
 
 from tests.api.answers import everything, problem_of, rows
 from tests.api.conftest import PUBLIC_KEY, WEEKLY, connected
+from tests.imagefile.hostile import qcow2
 
 TOKENS = {"/api/v1/token/", "/api/v1/token/refresh/", "/api/v1/token/revoke/"}
 
@@ -34,13 +35,12 @@ def world(
     from apps.hosts.models import Installation
     from apps.network.models import Network
     from apps.operations.services import operation_create
-    from apps.storage.models import Volume
+    from apps.storage.models import Image, ImageCopy, Volume
 
     Installation.objects.update_or_create(
         defaults={"restored_at": timezone.now()}, create_defaults={"id": "1a2b3c4d", "restored_at": timezone.now()}
     )
     empty = make_host("empty", transport="ssh", user="cloud", offered_key="ssh-ed25519 AAAA", host_key="")
-    make_vm(admin, "off-1", host=host, power="shutoff")
     vm = make_vm(admin, "web-1", host=host, root_volume=Volume.objects.create(host=host, size_gib=2))
     attached = make_volume(admin, "disk", host=host, vm=make_vm(admin, "plain", host=host))
     busy = make_vm(admin, "web-2", host=host)
@@ -52,7 +52,13 @@ def world(
     network = Network.objects.create(
         host=host, owner=admin, name="shop", kind="isolated", cidr="192.168.77.0/24", libvirt_name="cs-1-shop"
     )
+    image = Image.objects.create(owner=admin, name="mine", status="uploading", source_format="qcow2")
+    ImageCopy.objects.create(image=Image.objects.create(owner=admin, name="old"), host=host, ready=True)
+    disk = Volume.objects.create(host=host, size_gib=1)
+    off = make_vm(admin, "off", host=host, power="shutoff", root_volume=disk)
     return {
+        "image": image,
+        "off": off,
         "network": network,
         "vm": vm,
         "snapshot": make_snapshot(vm),
@@ -68,18 +74,18 @@ def world(
     }
 
 
-def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str, Any] | None]]:
+def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, Any]]:
     """For each change of the API: the path with its ids, and a body that is accepted."""
-    from apps.compute.models import VM
     from apps.hosts.services import fingerprint_of
 
     vm, host = f"/api/v1/vms/{world['vm'].pk}/", f"/api/v1/hosts/{world['host'].pk}/"
-    off = f"/api/v1/vms/{VM.objects.get(name='off-1').pk}/"
+    off = f"/api/v1/vms/{world['off'].pk}/"
     network = f"/api/v1/networks/{world['network'].pk}/"
     fingerprint = fingerprint_of(world["host"].offered_key)
     operations = "/api/v1/operations/"
     snapshot = f"/api/v1/snapshots/{world['snapshot'].pk}/"
     schedule = f"/api/v1/schedules/{world['schedule'].pk}/"
+    image = f"/api/v1/images/{world['image'].pk}/"
     new_vm = {"name": "new", "image": "tiny", "size": "s-1vcpu-512mb"}
     volume, attached = (f"/api/v1/volumes/{world[name].pk}/" for name in ("volume", "attached"))
     passwords = {"current_password": "correct horse battery", "new_password": "staple battery correct"}
@@ -108,6 +114,12 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str
         ("delete", "/api/v1/nics/{nic_id}/"): (f"/api/v1/nics/{world['nic_id']}/", None),
         ("post", "/api/v1/vms/{vm_id}/port-forwards/"): (f"{vm}port-forwards/", {"host_port": 8080, "guest_port": 80}),
         ("delete", "/api/v1/port-forwards/{forward_id}/"): (f"/api/v1/port-forwards/{world['forward_id']}/", None),
+        ("post", "/api/v1/images/"): ("/api/v1/images/", {"name": "new", "size_bytes": 5}),
+        ("post", "/api/v1/images/prune/"): ("/api/v1/images/prune/", {"older_than_days": 0}),
+        ("patch", "/api/v1/images/{image_id}/"): (image, {"name": "other", "public": True}),
+        ("delete", "/api/v1/images/{image_id}/"): (image, None),
+        ("put", "/api/v1/images/{image_id}/file/"): (f"{image}file/", qcow2()),
+        ("post", "/api/v1/vms/{vm_id}/image/"): (f"/api/v1/vms/{world['off'].pk}/image/", {"name": "copy"}),
         ("post", "/api/v1/networks/"): ("/api/v1/networks/", {"name": "new", "kind": "nat", "cidr": "10.7.0.0/24"}),
         ("patch", "/api/v1/networks/{network_id}/"): (network, {"name": "other", "shared": True}),
         ("delete", "/api/v1/networks/{network_id}/"): (network, None),
@@ -136,6 +148,11 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict[str
     }
 
 
+def form(body: Any) -> dict[str, str]:
+    """JSON, or the bytes of a file."""
+    return {"content_type": "application/octet-stream"} if isinstance(body, bytes) else {"format": "json"}
+
+
 def documented_changes() -> set[tuple[str, str]]:
     from drf_spectacular.generators import SchemaGenerator
 
@@ -156,6 +173,12 @@ CHANGES = [
     ("delete", "/api/v1/nics/{nic_id}/"),
     ("post", "/api/v1/vms/{vm_id}/port-forwards/"),
     ("delete", "/api/v1/port-forwards/{forward_id}/"),
+    ("post", "/api/v1/images/"),
+    ("post", "/api/v1/images/prune/"),
+    ("patch", "/api/v1/images/{image_id}/"),
+    ("delete", "/api/v1/images/{image_id}/"),
+    ("put", "/api/v1/images/{image_id}/file/"),
+    ("post", "/api/v1/vms/{vm_id}/image/"),
     ("post", "/api/v1/networks/"),
     ("patch", "/api/v1/networks/{network_id}/"),
     ("delete", "/api/v1/networks/{network_id}/"),
@@ -208,7 +231,7 @@ def test_a_dry_run_answers_with_a_plan_and_writes_nothing(
     path, body = requests(world)[change]
     before, files = everything(), sorted(own_state_dir.rglob("*"))
     with django_capture_on_commit_callbacks(execute=True) as callbacks:
-        response = getattr(client, change[0])(f"{path}?dry_run=true", body, format="json")
+        response = getattr(client, change[0])(f"{path}?dry_run=true", body, **form(body))
 
     assert response.status_code == 200, response.content
     assert set(response.json()) == {"plan"}
@@ -226,7 +249,7 @@ def test_the_same_without_it_changes_something(client: Any, world: dict[str, Any
     """The control: each body above is really accepted, so the test before says something."""
     path, body = requests(world)[change]
     before = everything()
-    response = getattr(client, change[0])(path, body, format="json")
+    response = getattr(client, change[0])(path, body, **form(body))
     assert response.status_code in (200, 201, 202, 204), response.content
     assert everything() != before
 
@@ -248,7 +271,7 @@ def test_what_is_almost_a_dry_run_changes_nothing(
     path, body = requests(world)[change]
     before = everything()
     field = query.split("=")[0]
-    problem_of(getattr(client, change[0])(f"{path}?{query}", body, format="json"), 422, field=field)
+    problem_of(getattr(client, change[0])(f"{path}?{query}", body, **form(body)), 422, field=field)
     assert everything() == before
 
 
@@ -258,8 +281,8 @@ def test_dry_run_false_is_a_real_run(client: Any, world: dict[str, Any]) -> None
 
 def test_a_dry_run_validates_like_the_real_thing(client: Any, world: dict[str, Any]) -> None:
     for body in ({"name": "new"}, {"name": "new", "image": "none"}, {"name": "web-1", "image": "tiny", "size": "x"}):
-        real = client.post("/api/v1/vms/", body, format="json")
-        dry = client.post("/api/v1/vms/?dry_run=true", body, format="json")
+        real = client.post("/api/v1/vms/", body, **form(body))
+        dry = client.post("/api/v1/vms/?dry_run=true", body, **form(body))
         assert (dry.status_code, dry.json()) == (real.status_code, real.json())
     found = problem_of(client.post(f"/api/v1/vms/{world['active'].target_id}/start/?dry_run=true"), 409)
     assert found["operation"] == str(world["active"].pk)
@@ -275,7 +298,7 @@ def test_a_dry_run_uses_no_idempotency_key(client: Any, world: dict[str, Any]) -
 
 def test_the_plan_of_a_new_vm_says_what_will_be_done(client: Any, world: dict[str, Any]) -> None:
     body = {"name": "new", "image": "tiny", "size": "s-1vcpu-512mb", "host": "h1"}
-    plan = client.post("/api/v1/vms/?dry_run=true", body, format="json").json()["plan"]
+    plan = client.post("/api/v1/vms/?dry_run=true", body, **form(body)).json()["plan"]
     assert plan["host"] == "h1"
     text = json.dumps(plan["changes"])
     for part in ("1 vCPU", "512 MiB", "send the image tiny to h1", "new-"):
@@ -284,7 +307,7 @@ def test_the_plan_of_a_new_vm_says_what_will_be_done(client: Any, world: dict[st
 
 def test_a_member_learns_no_host_from_a_plan(api_for: Any, member: Any, host: Any, image: Any) -> None:
     body = {"name": "new", "image": "tiny", "size": "s-1vcpu-512mb"}
-    response = api_for(member).post("/api/v1/vms/?dry_run=true", body, format="json")
+    response = api_for(member).post("/api/v1/vms/?dry_run=true", body, **form(body))
     assert response.json()["plan"]["host"] is None
     assert "h1" not in response.content.decode()
     assert rows()["compute.VM"] == 0

@@ -28,6 +28,7 @@ from workers.compute.address import nic_reserve, nic_specs
 from workers.compute.machine import accelerator_of, board_of, kit_of
 from workers.engine import Postpone, Run
 from workers.hosts import names
+from workers.images import copy_hold
 from workers.storage import copy_gone, image_is_there, image_send_failed
 
 GIB = 2**30
@@ -70,6 +71,7 @@ def ensure_image(run: Run, vm: VM, host: Host, hypervisor: Hypervisor) -> None:
 def ensure_disks(run: Run, vm: VM, host: Host, hypervisor: Hypervisor) -> None:
     assert vm.image is not None  # noqa: S101
     with run.write():
+        copy_hold(vm.image, host)
         volume = volume_record(volume_id=root_volume_id(vm), host=host, image=vm.image, size_gib=vm.disk_gib)
         VM.objects.filter(pk=vm.pk).update(root_volume=volume)
         vm.root_volume = volume

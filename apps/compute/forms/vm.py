@@ -13,7 +13,7 @@ from apps.hosts.selectors import hosts_for
 from apps.network.models import NetworkPhase
 from apps.network.selectors import networks_for
 from apps.storage.models import Devices, Firmware
-from apps.storage.selectors import images_for
+from apps.storage.selectors import images_usable
 
 CUSTOM = "custom"
 
@@ -110,7 +110,7 @@ class VMCreateForm(forms.Form):
 
     def __init__(self, *args: Any, actor: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.images = list(images_for(actor=actor))
+        self.images = list(images_usable(actor=actor))
         self.sizes = list(sizes())
         self.keys: list[SSHKey] = list(ssh_keys_for(actor=actor))
         self._choices("image", [(image.name, image.name) for image in self.images])

@@ -63,6 +63,11 @@ VERBS = {
     "volume.detach": "Detach a volume from",
     "host.identify": "Read identity of",
     "host.probe": "Probe",
+    "image.check": "Check",
+    "image.import": "Import",
+    "image.delete": "Delete",
+    "image.prune": "Remove unused copies of",
+    "vm.image": "Make an image of",
     "image.send": "Send image",
     "image.remove": "Remove image",
 }

@@ -1,0 +1,112 @@
+"""Large bodies, streamed to their file: Django would first write all of them into a directory of its own.
+
+The request passes Django twice without its body. The first time decides: who asks, whether they may, whether it fits;
+the view then opens the file. The body is written, and the second time says that it is here. So there is one
+authentication, one set of rules, and not a byte is taken from somebody who may not.
+"""
+
+import asyncio
+import json
+import re
+from typing import Any
+
+import structlog
+
+from apps.storage.uploads import Upload
+from cloudsite import problems
+from cloudsite.body_limit import Application, Message, Receive, Send
+
+log = structlog.get_logger(__name__)
+PATH = re.compile(r"/api/v1/images/[0-9a-f-]{36}/file/")
+PIECE = 1024 * 1024
+SILENCE = 60.0
+KEY = "cloudsite.upload"
+ONLY_LATER = {b"idempotency-key"}
+
+
+def is_upload(scope: Any) -> bool:
+    """Whether the request carries the file of an image."""
+    return bool(scope["type"] == "http" and scope["method"] == "PUT" and PATH.fullmatch(scope["path"]))
+
+
+class UploadBody:
+    """ASGI: see above. Everything else is passed on as it is."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if not is_upload(scope):
+            await self.application(scope, receive, send)
+            return
+        upload = Upload()
+        first = Answer()
+        headers = [header for header in scope["headers"] if header[0] not in ONLY_LATER]
+        try:
+            await self.application({**scope, KEY: upload, "headers": headers}, _no_body, first.keep)
+            if upload.file is None:
+                await first.send_on(send)
+                return
+            whole = await _store(upload, receive)
+        except OSError as error:
+            log.warning("upload.not_written", reason=str(error))
+            await _refuse(send)
+            return
+        finally:
+            upload.close()
+        if whole:
+            await self.application({**scope, KEY: upload}, _no_body, send)
+
+
+async def _no_body() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _store(upload: Upload, receive: Receive) -> bool:
+    """Write what comes. False: the client went away or fell silent; what has come stays for its next attempt."""
+    assert upload.file is not None  # noqa: S101
+    kept = bytearray()
+    while True:
+        try:
+            message = await asyncio.wait_for(receive(), SILENCE)
+        except TimeoutError:
+            message = {"type": "http.disconnect"}
+        kept += message.get("body", b"")
+        ended = message["type"] == "http.disconnect" or not message.get("more_body")
+        if kept and (ended or len(kept) >= PIECE):
+            await asyncio.to_thread(_write, upload, bytes(kept))
+            kept.clear()
+        if ended:
+            return bool(message["type"] != "http.disconnect")
+
+
+def _write(upload: Upload, piece: bytes) -> None:
+    assert upload.file is not None  # noqa: S101
+    view = memoryview(piece)
+    while view:
+        view = view[upload.file.write(view) :]
+
+
+class Answer:
+    """What the first pass wants to say, kept until it is known whether it is the last word."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    async def keep(self, message: Message) -> None:
+        self.messages.append(message)
+
+    async def send_on(self, send: Send) -> None:
+        """The rest of the body is not read, so the connection ends with the answer."""
+        for message in self.messages:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+            await send(message)
+
+
+async def _refuse(send: Send) -> None:
+    detail = "The file could not be written; the disk of the control plane may be full."
+    content = json.dumps(problems.body(status=503, code="image.no_space", detail=detail)).encode()
+    headers = [(b"content-type", problems.MEDIA_TYPE.encode()), (b"content-length", str(len(content)).encode())]
+    await send({"type": "http.response.start", "status": 503, "headers": [*headers, (b"connection", b"close")]})
+    await send({"type": "http.response.body", "body": content})
