@@ -68,7 +68,7 @@ def capacity() -> None:
     from apps.hosts.models import Allocation, Host
     from apps.placement import services
 
-    def naive(*, host_id: uuid.UUID, consumer_id: uuid.UUID, label: str, demand: Any) -> bool:
+    def naive(*, host_id: uuid.UUID, consumer_id: uuid.UUID, label: str, demand: Any, kind: str = "vm") -> bool:
         memory = demand.claimed_memory_mib
         host = Host.objects.get(pk=host_id)
         if host.memory_claimed_mib + memory > host.memory_limit_mib:
@@ -85,7 +85,7 @@ def capacity() -> None:
                 host_id=host_id,
                 consumer_id=consumer_id,
                 label=label,
-                kind="vm",
+                kind=kind,
                 vcpus=demand.vcpus,
                 memory_mib=memory,
                 disk_gib=demand.disk_gib,
