@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.permissions import AdminOnly, actor_of
-from apps.envelope.filters import DocumentedFilters
+from apps.envelope.filters import BooleanFilter, DocumentedFilters
 from apps.envelope.mutation import Answer, Plan, is_dry_run, mutation
 from apps.envelope.parameters import DRY_RUN, MUTATION
 from apps.envelope.serializers import StrictSerializer, validated
@@ -125,7 +125,7 @@ class OfferSerializer(serializers.Serializer[Any]):
 class ImageFilter(filters.FilterSet):
     name = filters.CharFilter()
     status = filters.MultipleChoiceFilter(choices=ImageStatus.choices)
-    public = filters.BooleanFilter()
+    public = BooleanFilter()
     search = filters.CharFilter(field_name="name", lookup_expr="icontains")
 
     class Meta:
