@@ -43,4 +43,10 @@ class VMConsoleView(APIView):
         kind = validated(ConsoleSerializer, request)["kind"]
         issued = ticket_issue(actor=actor_of(request), vm_id=vm_id, kind=kind, binding=binding_of(request))
         body = {"expires_at": issued.expires_at, "path": issued.path}
-        return Answer(status=201, plan=issued.plan, body={"ticket": issued.ticket, **body}, kept={"ticket": "", **body})
+        return Answer(
+            status=201,
+            plan=issued.plan,
+            body={"ticket": issued.ticket, **body},
+            location=issued.path,
+            kept={"ticket": "", **body},
+        )
