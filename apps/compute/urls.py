@@ -15,6 +15,8 @@ from apps.compute.api import volume as volume_api
 from apps.compute.views import console as console_views
 from apps.compute.views import machine
 from apps.compute.views import nic as nic_views
+from apps.compute.views import rebuild as rebuild_views
+from apps.compute.views import resize as resize_views
 from apps.compute.views import snapshot as snapshot_views
 from apps.compute.views import vm as views
 from apps.compute.views import volume as volume_views
@@ -35,6 +37,8 @@ urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/pause/", views.vm_pause, name="vm-pause"),
     path("vms/<uuid:vm_id>/resume/", views.vm_resume, name="vm-resume"),
     path("vms/<uuid:vm_id>/clone/", machine.vm_clone, name="vm-clone"),
+    path("vms/<uuid:vm_id>/resize/", resize_views.vm_resize, name="vm-resize"),
+    path("vms/<uuid:vm_id>/rebuild/", rebuild_views.vm_rebuild, name="vm-rebuild"),
     path("vms/<uuid:vm_id>/delete/", views.vm_delete, name="vm-delete"),
     path("vms/<uuid:vm_id>/network/", nic_views.vm_network, name="vm-network"),
     path("vms/<uuid:vm_id>/nics/new/", nic_views.vm_nic_create, name="vm-nic-create"),

@@ -29,6 +29,11 @@
     }
   });
 
+  // What is to be confirmed on a page of its own, without a dialog.
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("[data-confirm-name]").forEach(matches);
+  });
+
   document.addEventListener("input", (event) => {
     if (event.target.matches("[data-confirm-name]")) matches(event.target);
   });

@@ -45,6 +45,8 @@ ROWS: dict[str, tuple[str, str]] = {
     "vms/{vm_id}/edit/": (OWN, FORM),
     "vms/{vm_id}/clone/": (OWN, BUTTON),
     "vms/{vm_id}/delete/": (OWN, BUTTON),
+    "vms/{vm_id}/resize/": (OWN, FORM),
+    "vms/{vm_id}/rebuild/": (OWN, FORM),
     "vms/{vm_id}/power-off/": (OWN, BUTTON),
     "vms/{vm_id}/protect/": (OWN, BUTTON),
     "vms/{vm_id}/reboot/": (OWN, BUTTON),
