@@ -37,6 +37,14 @@ def test_create_makes_the_vm_and_leads_to_its_page(client: Any, admin: Any, wish
     assert Operation.objects.get().kind == "vm.create"
 
 
+def test_room_to_grow_is_chosen_at_creation(client: Any, admin: Any, wish: dict[str, Any]) -> None:
+    client.force_login(admin)
+    client.post("/vms/new/", {**wish, "max_vcpus": "4", "max_memory_mib": "1024", "intent": "create"})
+    vm = VM.objects.get()
+    assert (vm.vcpus, vm.max_vcpus, vm.memory_mib, vm.max_memory_mib) == (1, 4, 512, 1024)
+    assert "4 vCPU · 1 GiB" in client.get(f"/vms/{vm.pk}/").content.decode()
+
+
 def test_a_pasted_key_is_saved_and_used(client: Any, member: Any, wish: dict[str, Any]) -> None:
     client.force_login(member)
     client.post("/vms/new/", {**wish, "key_name": "laptop", "public_key": KEY, "intent": "create"})
@@ -50,6 +58,7 @@ REFUSALS = [
     ({"user_data": "hello"}, "user_data", "starts with the line #cloud-config"),
     ({"key_name": "Bad Name", "public_key": KEY}, "key_name", "1 to 63 of a-z"),
     ({"key_name": "k", "public_key": "nonsense"}, "public_key", "key"),
+    ({"max_memory_mib": "100"}, "max_memory_mib", "at least memory_mib, 512"),
     ({"size": "custom", "vcpus": "200", "memory_mib": "64", "disk_gib": "1", "host": "h1"}, "host", "short of vCPUs"),
 ]
 

@@ -14,6 +14,19 @@ def test_name_tags_and_notes_are_changed(client: Any, member: Any, make_vm: Call
     assert (vm.created_name, vm.start_on_boot) == ("web-1", False)
 
 
+def test_the_boot_order_is_kept_unless_it_is_given(client: Any, member: Any, make_vm: Callable[..., Any]) -> None:
+    vm = make_vm(member, "web-1")
+    client.force_login(member)
+    sent = {"name": "web-1", "start_on_boot": "on"}
+    for order, kept in (("10", 10), ("", 10), ("0", 0)):
+        client.post(f"/vms/{vm.pk}/edit/", {**sent, "boot_order": order})
+        vm.refresh_from_db()
+        assert vm.boot_order == kept
+    for order in ("-1", "x", "10000", "9" * 40):
+        answer = client.post(f"/vms/{vm.pk}/edit/", {**sent, "boot_order": order})
+        assert (answer.status_code, list(answer.context["form"].errors)) == (422, ["boot_order"])
+
+
 def test_one_refusal_changes_nothing(client: Any, member: Any, make_vm: Callable[..., Any]) -> None:
     vm = make_vm(member, "web-1")
     client.force_login(member)

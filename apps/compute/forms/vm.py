@@ -46,19 +46,26 @@ class VMUpdateForm(forms.Form):
     name = forms.CharField(max_length=63, help_text="The name in libvirt and inside the machine stays as it was.")
     tags = forms.CharField(required=False, help_text="Separated by commas.")
     start_on_boot = forms.BooleanField(label="Start it again when its host has rebooted", required=False)
+    boot_order = forms.IntegerField(
+        label="Boot order",
+        min_value=0,
+        required=False,
+        help_text="When their host has rebooted, machines with a low number start first.",
+    )
     notes = forms.CharField(required=False, max_length=10000, widget=forms.Textarea(attrs={"rows": 5}))
 
     @classmethod
     def of(cls, vm: VM, data: Any = None) -> "VMUpdateForm":
         """The form as the VM is now."""
-        now = {"name": vm.name, "tags": ", ".join(vm.tags), "start_on_boot": vm.start_on_boot, "notes": vm.notes}
-        return cls(data, initial=now)
+        now = {field: getattr(vm, field) for field in ("name", "start_on_boot", "boot_order", "notes")}
+        return cls(data, initial={**now, "tags": ", ".join(vm.tags)})
 
     def wanted(self) -> dict[str, Any]:
         """The arguments of ``services.vm_update``."""
         data = self.cleaned_data
         notes = data["notes"].replace("\r\n", "\n")
-        return {"tags": split_tags(data["tags"]), "start_on_boot": data["start_on_boot"], "notes": notes}
+        kept = {field: data[field] for field in ("start_on_boot", "boot_order")}
+        return {"tags": split_tags(data["tags"]), "notes": notes, **kept}
 
 
 class VMCreateForm(forms.Form):
@@ -88,6 +95,13 @@ class VMCreateForm(forms.Form):
     network = forms.ChoiceField(required=False, help_text="A network is on one host, and so is a machine in it.")
     tags = forms.CharField(required=False, help_text="Separated by commas.")
     start_on_boot = forms.BooleanField(label="Start it again when its host has rebooted", required=False, initial=True)
+    max_vcpus = forms.IntegerField(label="Most vCPUs while it runs", min_value=1, required=False)
+    max_memory_mib = forms.IntegerField(
+        label="Most memory while it runs (MiB)",
+        min_value=1,
+        required=False,
+        help_text="Its host keeps this much free for it from the start.",
+    )
     firmware = forms.ChoiceField(
         required=False,
         choices=[("", "As the image says"), *Firmware.choices],
@@ -137,7 +151,7 @@ class VMCreateForm(forms.Form):
     @property
     def has_advanced(self) -> bool:
         """Whether the advanced part holds something, so that it is shown open."""
-        names = ("user_data", "tags", "host", "network", "firmware", "devices")
+        names = ("user_data", "tags", "host", "network", "firmware", "devices", "max_vcpus", "max_memory_mib")
         return any(self[name].value() or self[name].errors for name in names if name in self.fields)
 
     @property
@@ -157,6 +171,8 @@ class VMCreateForm(forms.Form):
             "vcpus": data["vcpus"] if own else None,
             "memory_mib": data["memory_mib"] if own else None,
             "disk_gib": data["disk_gib"] if own else None,
+            "max_vcpus": data["max_vcpus"],
+            "max_memory_mib": data["max_memory_mib"],
             "ssh_keys": [*keys, data["key_name"]] if data["public_key"].strip() else keys,
             "user_data": data["user_data"].replace("\r\n", "\n"),
             "host": data.get("host") or None,
