@@ -67,10 +67,10 @@ def test_an_isolated_network_has_no_way_out(
     record, host = enrolled[0], lab_hosts[0]
     inner = network(cloud, "inner", "isolated", record)
     one, two = (cloud.create(name, network="inner") for name in ("in-1", "in-2"))
-    for vm in (one, two):
-        wait_booted(host, vm)
+    pages = [wait_booted(host, vm) for vm in (one, two)]
+    assert pages[0] != pages[1]
     outside = f"http://{laboratory.outside.service}/"
-    assert "in-2" in asks(host, one, f"http://{reserved(two)}/")
+    assert asks(host, one, f"http://{reserved(two)}/") == pages[1]
     assert "CLOUDSITE-OUTSIDE" not in asks(host, one, outside)
     refusal = cloud.call("DELETE", f"networks/{inner['id']}/", expect=409)
     assert set(refusal["vms"]) == {"in-1", "in-2"}
