@@ -39,6 +39,7 @@ urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/clone/", machine.vm_clone, name="vm-clone"),
     path("vms/<uuid:vm_id>/resize/", resize_views.vm_resize, name="vm-resize"),
     path("vms/<uuid:vm_id>/rebuild/", rebuild_views.vm_rebuild, name="vm-rebuild"),
+    path("vms/<uuid:vm_id>/image/", machine.vm_image, name="vm-image"),
     path("vms/<uuid:vm_id>/delete/", views.vm_delete, name="vm-delete"),
     path("vms/<uuid:vm_id>/network/", nic_views.vm_network, name="vm-network"),
     path("vms/<uuid:vm_id>/nics/new/", nic_views.vm_nic_create, name="vm-nic-create"),

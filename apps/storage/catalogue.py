@@ -3,6 +3,7 @@
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -27,6 +28,11 @@ class Offer:
     packed: str = ""
     architecture: str = "x86_64"
     cloud_init: bool = True
+
+    @property
+    def sums_host(self) -> str:
+        """Whose list of checksums it is compared with."""
+        return urlsplit(self.sums).hostname or ""
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """Reading images and disks."""
 
 import uuid
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from apps.accounts.models import User
 from apps.errors import Forbidden, NotFound, refused
 from apps.hosts.models import Host, HostStatus
 from apps.names import as_id
+from apps.operations.models import ACTIVE, Operation
+from apps.operations.selectors import operations_for
 from apps.storage.models import Image, ImageCopy, ImageStatus, Volume
 
 OPEN = Q(public=True) | Q(owner=None)
@@ -120,3 +123,12 @@ def copies_of(*, actor: User, image: Image) -> QuerySet[ImageCopy]:
 def volumes_on(*, host: Host) -> QuerySet[Volume]:
     """Every disk of ours on a host."""
     return host.volumes.select_related("image")
+
+
+def operations_on_images(*, actor: User, images: Collection[Image]) -> dict[uuid.UUID, Operation]:
+    """What is being done to each image. One that is made of a VM's disk is made by an operation on that VM."""
+    ids = {str(image.pk): image.pk for image in images}
+    made_of_vm = Q(kind="vm.image", params__image__in=list(ids))
+    active = operations_for(actor=actor).filter(Q(target_id__in=ids.values()) | made_of_vm, status__in=ACTIVE)
+    found = sorted(active, key=lambda operation: operation.deletes)
+    return {ids.get(operation.params.get("image", ""), operation.target_id): operation for operation in found}

@@ -41,7 +41,8 @@ class Upload:
 def upload_open(*, actor: User, image_id: uuid.UUID, offset: int, length: int) -> BinaryIO:
     """The file, positioned where this piece begins. Raises ``Conflict`` where another one is being sent, or where the
     piece does not fit what is here, ``Refused`` for one beyond the limit, ``Unavailable`` without room."""
-    image = _uploading(actor, image_id)
+    with transaction.atomic():
+        image = _uploading(actor, image_id)
     _check_length(image, offset, length)
     incoming_ensure(image)
     if shutil.disk_usage(incoming_dir(image.pk)).free < length + RESERVE:

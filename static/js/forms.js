@@ -6,7 +6,7 @@
     for (const part of root.querySelectorAll("[data-shown-for]")) {
       const [name, value] = part.dataset.shownFor.split("=");
       const chosen = document.querySelector(`[name="${name}"]:checked`);
-      part.hidden = !chosen || chosen.value !== value;
+      part.hidden = !chosen || !value.split("|").includes(chosen.value);
     }
   }
 
