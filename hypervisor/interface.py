@@ -214,6 +214,11 @@ class Hypervisor(Protocol):
         pressed, not when the guest obeyed.
         """
 
+    def eject(self, uuid: UUID, pool: str, volume: str) -> None:
+        """Take a CD out of the drive of a running guest, even if that has locked it; a CD that is in no drive, or a
+        guest that is off, is fine. The definition is `ensure_defined`'s.
+        """
+
     def undefine(self, uuid: UUID) -> None:
         """Forget a domain that is off, with its NVRAM, saved state and snapshot records; missing is fine.
         Volumes stay.

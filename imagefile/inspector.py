@@ -8,13 +8,15 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from imagefile import signatures
 from imagefile.errors import ImageRefused
 from imagefile.qcow2 import read_header
 
-FORMATS = ("qcow2", "raw")
+FORMATS = ("qcow2", "raw", "iso")
 SECTOR = 512
+ISO_MARK = 0x8001, b"CD001"  # every ISO 9660 volume descriptor says so in its second byte
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ def inspect(path: Path, *, declared: str, most_virtual_bytes: int, own_base: str
     ``own_base``: the file is the overlay of a VM of ours, and may name this file, and no other, as its backing.
     """
     if declared not in FORMATS:
-        raise ImageRefused("image.format", f"Images are qcow2 or raw, not {declared[:20]!r}.")
+        raise ImageRefused("image.format", f"Images are qcow2, raw or iso, not {declared[:20]!r}.")
     with open(path, "rb", opener=_without_links) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -44,7 +46,9 @@ def inspect(path: Path, *, declared: str, most_virtual_bytes: int, own_base: str
         head = file.read(signatures.HEAD_BYTES)
         file.seek(max(0, size - signatures.TAIL_BYTES))
         seen = signatures.looks_like(head, file.read(signatures.TAIL_BYTES))
-        if seen != declared:
+        if seen == "raw" and _is_iso(file):
+            seen = "iso"
+        if seen != declared and (seen, declared) != ("iso", "raw"):
             raise _not_declared(declared, seen)
         if declared == "qcow2":
             header = read_header(file, file_size=size)
@@ -53,13 +57,18 @@ def inspect(path: Path, *, declared: str, most_virtual_bytes: int, own_base: str
                 format="qcow2", size_bytes=size, virtual_size_bytes=header.virtual_size, backing=header.backing
             )
         else:
-            found = Inspected(format="raw", size_bytes=size, virtual_size_bytes=_raw_size(size))
+            found = Inspected(format=declared, size_bytes=size, virtual_size_bytes=_raw_size(size))
     if not found.virtual_size_bytes:
         raise ImageRefused("image.empty", "The image holds a disk of no size.")
     if found.virtual_size_bytes > most_virtual_bytes:
         gib = most_virtual_bytes >> 30
         raise ImageRefused("image.too_large", f"The disk in the image is larger than the limit of {gib} GiB.")
     return found
+
+
+def _is_iso(file: IO[bytes]) -> bool:
+    file.seek(ISO_MARK[0])
+    return file.read(len(ISO_MARK[1])) == ISO_MARK[1]
 
 
 def _without_links(path: str, flags: int) -> int:
@@ -81,5 +90,5 @@ def _check_backing(backing: str, own_base: str) -> None:
 
 def _raw_size(size: int) -> int:
     if size % SECTOR:
-        raise ImageRefused("image.damaged", "The file is cut off: a raw disk is a multiple of 512 bytes long.")
+        raise ImageRefused("image.damaged", "The file is cut off: a disk or CD is a multiple of 512 bytes long.")
     return size

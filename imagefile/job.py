@@ -1,8 +1,9 @@
 """``python -m imagefile.job DIRECTORY``: one incoming file becomes an image of ours, or is refused.
 
 Every door ends here: an upload, an import, the copy of a VM's disk. The directory holds ``job.json`` and ``source``;
-afterwards ``result.json`` and, where it was accepted, ``image.qcow2``. The job is a process of its own, because it
-lasts longer than a worker may; it holds the lock that it was started with until it ends.
+afterwards ``result.json`` and, where it was accepted, ``image.qcow2`` (``image.iso`` for a CD). The
+job is a process of its own, because it lasts longer than a worker may; it holds the lock that it was started with until
+it ends.
 """
 
 import bz2
@@ -97,7 +98,8 @@ def result(directory: Path) -> dict[str, Any] | None:
 def process(directory: Path) -> dict[str, Any]:
     """Check, convert, check again, and sum up. Nothing of a refused file is left but the reason."""
     job = Job(**json.loads((directory / "job.json").read_text()))
-    target = directory / "image.qcow2"
+    made_as = "iso" if job.format == "iso" else "qcow2"
+    target = directory / f"image.{made_as}"
     target.unlink(missing_ok=True)
     try:
         return _accept(directory, job, target)
@@ -112,12 +114,11 @@ def _accept(directory: Path, job: Job, target: Path) -> dict[str, Any]:
     if job.packed:
         source = _unpacked(source, directory / "unpacked", packed=job.packed, most=_room(directory, job.most_bytes))
     inspect(source, declared=job.format, most_virtual_bytes=job.most_virtual_bytes, own_base=job.base_name)
-    base = Path(job.base) if job.base else None
-    disk = qemu_img.Source(path=source, format=job.format, base=base, base_format=job.base_format)
-    if job.format == "qcow2":
-        _check_with_qemu(disk)
-    qemu_img.convert(disk, target, most_bytes=_room(directory, job.most_bytes))
-    made = inspect(target, declared="qcow2", most_virtual_bytes=job.most_virtual_bytes)
+    if job.format == "iso":
+        shutil.copyfile(source, target)
+    else:
+        _convert(directory, job, source, target)
+    made = inspect(target, declared=target.suffix[1:], most_virtual_bytes=job.most_virtual_bytes)
     with target.open("rb") as file:
         os.fsync(file.fileno())
     return {
@@ -125,6 +126,14 @@ def _accept(directory: Path, job: Job, target: Path) -> dict[str, Any]:
         "size_bytes": made.size_bytes,
         "virtual_size_bytes": made.virtual_size_bytes,
     }
+
+
+def _convert(directory: Path, job: Job, source: Path, target: Path) -> None:
+    base = Path(job.base) if job.base else None
+    disk = qemu_img.Source(path=source, format=job.format, base=base, base_format=job.base_format)
+    if job.format == "qcow2":
+        _check_with_qemu(disk)
+    qemu_img.convert(disk, target, most_bytes=_room(directory, job.most_bytes))
 
 
 def _check_with_qemu(disk: qemu_img.Source) -> None:

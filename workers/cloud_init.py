@@ -18,6 +18,16 @@ def meta_data(vm: VM) -> bytes:
     return yaml.safe_dump(content, sort_keys=False).encode()
 
 
+def rescue_meta_data(vm: VM, keys: list[str]) -> bytes:
+    """A name and an identity that are not the VM's own: nobody shall take the rescue system for it."""
+    content = {
+        "instance-id": f"{vm.pk}-rescue",
+        "local-hostname": f"{vm.created_name[:56]}-rescue",
+        "public-keys": list(dict.fromkeys([*vm.ssh_keys, *keys])),
+    }
+    return yaml.safe_dump(content, sort_keys=False).encode()
+
+
 def vendor_data(_vm: VM) -> bytes:
     """What Cloudsite adds: the disk grows into its size. cloud-init lets user-data override all of it."""
     content = {"growpart": {"mode": "auto", "devices": ["/"]}, "resize_rootfs": True}

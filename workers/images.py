@@ -14,8 +14,8 @@ from apps.errors import Conflict, Refused, Unavailable
 from apps.hosts.models import Host
 from apps.operations.models import Operation
 from apps.storage.images import images_prune
-from apps.storage.models import Image, ImageCopy, ImageStatus, Volume
-from apps.storage.selectors import image_path, incoming_dir
+from apps.storage.models import Image, ImageCopy, ImageStatus
+from apps.storage.selectors import image_path, incoming_dir, used_on
 from hypervisor.interface import Hypervisor
 from imagefile import job
 from imagefile.job import Job
@@ -48,12 +48,13 @@ def image_finish(run: Run, image: Image, *, packed: str = "", base: Image | None
     if "code" in outcome:
         raise Refused(outcome["code"], outcome["detail"])
     with run.step("enter", f"Entering {image.name}", progress=98):
-        made, final = directory / "image.qcow2", image_path(image)
+        image.format = "iso" if image.source_format == "iso" else "qcow2"
+        made, final = directory / f"image.{image.format}", image_path(image)
         if made.exists():
             made.replace(final)
     with run.write():
         Image.objects.filter(pk=image.pk).exclude(status=ImageStatus.DELETING).update(
-            status=ImageStatus.READY, reason="", format="qcow2", **outcome
+            status=ImageStatus.READY, reason="", format=image.format, **outcome
         )
     shutil.rmtree(directory, ignore_errors=True)
 
@@ -113,8 +114,8 @@ def copy_remove(run: Run, copy: ImageCopy, hypervisor: Hypervisor) -> None:
         raise Conflict("image.in_use", f"On {copy.host.name} {', '.join(sorted(dependents)[:5])} read through it.")
     with run.write():
         ImageCopy.objects.select_for_update().get(pk=copy.pk)
-        if Volume.objects.filter(image=copy.image_id, host=copy.host_id).exists():
-            raise Conflict("image.in_use", f"A disk on {copy.host.name} is made from it.")
+        if used_on(image_id=copy.image_id, host_id=copy.host_id):
+            raise Conflict("image.in_use", f"A machine on {copy.host.name} needs it.")
         ImageCopy.objects.filter(pk=copy.pk).update(ready=False, sent_bytes=0)
     with run.step("remove", f"Removing {where}"):
         hypervisor.remove_volume(names(), copy.volume_name)
@@ -172,8 +173,8 @@ def images_forget() -> None:
     for directory in incoming.iterdir() if incoming.exists() else ():
         if directory.name not in known and directory.stat().st_mtime < long_ago.timestamp():
             shutil.rmtree(directory, ignore_errors=True)
-    for copy_host in ImageCopy.objects.values_list("image", "host"):
-        if Volume.objects.filter(image=copy_host[0], host=copy_host[1]).exists():
-            ImageCopy.objects.filter(image=copy_host[0], host=copy_host[1]).update(used_at=timezone.now())
+    for image_id, host_id in ImageCopy.objects.values_list("image", "host"):
+        if used_on(image_id=image_id, host_id=host_id):
+            ImageCopy.objects.filter(image=image_id, host=host_id).update(used_at=timezone.now())
     if settings.IMAGE_KEEP_DAYS:
         images_prune(actor=None)

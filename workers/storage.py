@@ -67,7 +67,7 @@ def _ensure_target(copy: ImageCopy, hypervisor: Hypervisor) -> int:
         pool=names(),
         name=copy.volume_name,
         capacity_bytes=image.virtual_size_bytes,
-        format="raw" if image.format == "raw" else "qcow2",
+        format="iso" if image.is_iso else "raw" if image.format == "raw" else "qcow2",
     )
     hypervisor.ensure_volume(spec)
     return 0

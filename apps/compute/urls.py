@@ -7,6 +7,7 @@ from apps.compute.api import console as console_api
 from apps.compute.api import image as image_api
 from apps.compute.api import nic as nic_api
 from apps.compute.api import rebuild as rebuild_api
+from apps.compute.api import rescue as rescue_api
 from apps.compute.api import resize as resize_api
 from apps.compute.api import schedule as schedule_api
 from apps.compute.api import snapshot as snapshot_api
@@ -40,6 +41,10 @@ urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/resize/", resize_views.vm_resize, name="vm-resize"),
     path("vms/<uuid:vm_id>/rebuild/", rebuild_views.vm_rebuild, name="vm-rebuild"),
     path("vms/<uuid:vm_id>/image/", machine.vm_image, name="vm-image"),
+    path("vms/<uuid:vm_id>/rescue/", machine.vm_rescue, name="vm-rescue"),
+    path("vms/<uuid:vm_id>/unrescue/", machine.vm_unrescue, name="vm-unrescue"),
+    path("vms/<uuid:vm_id>/insert/", machine.vm_insert, name="vm-insert"),
+    path("vms/<uuid:vm_id>/eject/", machine.vm_eject, name="vm-eject"),
     path("vms/<uuid:vm_id>/delete/", views.vm_delete, name="vm-delete"),
     path("vms/<uuid:vm_id>/network/", nic_views.vm_network, name="vm-network"),
     path("vms/<uuid:vm_id>/nics/new/", nic_views.vm_nic_create, name="vm-nic-create"),
@@ -97,4 +102,8 @@ api_urlpatterns: list[URLPattern] = [
     path("volumes/<uuid:volume_id>/attach/", volume_api.VolumeAttachView.as_view()),
     path("volumes/<uuid:volume_id>/detach/", volume_api.VolumeDetachView.as_view()),
     path("volumes/<uuid:volume_id>/resize/", volume_api.VolumeResizeView.as_view()),
+    path("vms/<uuid:vm_id>/rescue/", rescue_api.VMRescueView.as_view()),
+    path("vms/<uuid:vm_id>/unrescue/", rescue_api.VMUnrescueView.as_view()),
+    path("vms/<uuid:vm_id>/insert/", rescue_api.VMInsertView.as_view()),
+    path("vms/<uuid:vm_id>/eject/", rescue_api.VMEjectView.as_view()),
 ]

@@ -27,7 +27,7 @@ from apps.storage.models import Image, ImageCopy, ImageStatus
 from apps.storage.selectors import copies_unused, image_owned, image_users, images_outlived, incoming_dir
 
 ARCHITECTURES = ("x86_64", "aarch64")
-FORMATS = ("qcow2", "raw")
+FORMATS = ("qcow2", "raw", "iso")
 PACKED = ("xz", "gz", "bz2")
 MOST_UNFINISHED = 10
 UNFINISHED = (ImageStatus.UPLOADING, ImageStatus.IMPORTING, ImageStatus.CHECKING)
@@ -123,7 +123,9 @@ def _new(actor: User, name: str, *, status: ImageStatus, expected_bytes: int | N
     image = Image(owner=actor, name=name, status=status, expected_bytes=expected_bytes)
     image.source_format = about.pop("format", "qcow2")
     if image.source_format not in FORMATS:
-        raise refused("format", "image.format", "An image is qcow2 or raw. Convert others with qemu-img first.")
+        raise refused("format", "image.format", "An image is qcow2, raw or iso. Convert others with qemu-img first.")
+    if image.source_format == "iso":  # nobody reads a seed beside a CD; what is installed from it may do so later
+        about["cloud_init"] = False
     _describe(image, actor=actor, about=about)
     if Image.objects.filter(owner=actor, status__in=UNFINISHED).count() >= MOST_UNFINISHED:
         raise Conflict(

@@ -83,9 +83,15 @@ class Image(models.Model):
         return self.name
 
     @property
+    def is_iso(self) -> bool:
+        """A CD to install from, rather than a disk to start from."""
+        return self.format == "iso"
+
+    @property
     def min_disk_gib(self) -> int:
-        """The smallest disk that holds it, GiB."""
-        return max(1, self.least_disk_gib, -(-self.virtual_size_bytes // 2**30))
+        """The smallest disk that holds it, GiB; a CD says nothing about the disk beside it."""
+        held = 0 if self.is_iso else -(-self.virtual_size_bytes // 2**30)
+        return max(1, self.least_disk_gib, held)
 
 
 class ImageCopy(models.Model):

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db.models import PROTECT, Exists, OuterRef, Q, QuerySet
@@ -100,11 +101,26 @@ def image_users(*, actor: User, image: Image) -> tuple[list[str], int]:
 
 
 def copies_unused(*, before: datetime) -> QuerySet[ImageCopy]:
-    """Copies that no disk on their host was made from: not needed since then, or of images that were replaced."""
-    disks = Volume.objects.filter(image=OuterRef("image"), host=OuterRef("host"))
+    """Copies that nothing on their host needs: not needed since then, or of images that were replaced."""
     old = Q(used_at__lte=before) | Q(image__superseded=True)
-    found = ImageCopy.objects.filter(old, ~Exists(disks)).select_related("image", "host")
+    found = ImageCopy.objects.filter(old).select_related("image", "host")
+    for users in _users_on_hosts(image=OuterRef("image"), host=OuterRef("host")):
+        found = found.exclude(Exists(users))
     return found.filter(host__status=HostStatus.UP).order_by("host__name", "image__name")
+
+
+def used_on(*, image_id: uuid.UUID, host_id: uuid.UUID) -> bool:
+    """Whether anything on a host needs its copy of an image: a disk made from it, a machine with it in its drive."""
+    return any(users.exists() for users in _users_on_hosts(image=image_id, host=host_id))
+
+
+def _users_on_hosts(*, image: Any, host: Any) -> list[QuerySet[Any]]:
+    """What points at an image and is on a host itself; those above this app are found by their foreign keys."""
+    return [
+        relation.related_model._base_manager.filter(**{relation.field.name: image, "host": host})
+        for relation in Image._meta.related_objects
+        if relation.related_model is not ImageCopy and hasattr(relation.related_model, "host_id")
+    ]
 
 
 def images_outlived() -> QuerySet[Image]:

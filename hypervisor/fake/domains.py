@@ -69,6 +69,7 @@ def _body(state: State, spec: DomainSpec) -> Body:
         "disk_paths": [volume_path(storage.pool_path(state, d.pool), d.volume) for d in spec.disks],
         "volumes": [f"{disk.pool}/{disk.volume}" for disk in spec.disks],
         "disks": {disk.target: disk_body(state, disk) for disk in spec.disks},
+        "cdroms": [disk_body(state, disk)["path"] for disk in spec.disks if disk.device == "cdrom"],
         "macs": [nic.mac for nic in spec.nics],
         "networks": [nic.network for nic in spec.nics],
     }
@@ -170,6 +171,15 @@ def remove_nic(state: State, installation: str, uuid: UUID, mac: str) -> bool:
     state.put("domain", str(uuid), domain)
     state.record({"kind": EventKind.DEFINED, "detail": "updated", "uuid": uuid, "name": domain["name"]})
     return True
+
+
+def eject(state: State, installation: str, uuid: UUID, pool: str, volume: str) -> None:
+    domain = ours(state, installation, uuid)
+    path = volume_path(storage.pool_path(state, pool), volume)
+    if path in domain["cdroms"] and domain["power"] in UP:
+        domain["cdroms"].remove(path)
+        domain["disk_paths"].remove(path)
+        state.put("domain", str(uuid), domain)
 
 
 def undefine(state: State, installation: str, uuid: UUID) -> None:

@@ -222,6 +222,9 @@ class FakeHypervisor:
     def press(self, uuid: UUID, button: Button) -> None:
         self._do("press", lambda state: domains.press(state, self._us, uuid, button))
 
+    def eject(self, uuid: UUID, pool: str, volume: str) -> None:
+        self._do("eject", lambda state: domains.eject(state, self._us, uuid, pool, volume))
+
     def undefine(self, uuid: UUID) -> None:
         def undefine(state: State) -> None:
             domains.undefine(state, self._us, uuid)

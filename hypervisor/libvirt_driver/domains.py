@@ -8,7 +8,7 @@ from uuid import UUID
 
 import libvirt
 
-from hypervisor import domain_merge, domain_xml, names
+from hypervisor import cdrom_xml, domain_merge, domain_xml, names
 from hypervisor.errors import Conflict, ForeignObject, Rejected, StaleFence
 from hypervisor.libvirt_driver import states
 from hypervisor.specs import (
@@ -203,6 +203,15 @@ class Domains:
         if power not in _UP:
             raise Rejected(f"domain {uuid} is {power}")
         return domain
+
+    def eject(self, uuid: UUID, pool: str, volume: str) -> None:
+        """The guest may have locked the drive; then it is opened by force, as with a pin."""
+        domain = self.ours(uuid)
+        if not domain.isActive():
+            return
+        empty = cdrom_xml.emptied(domain.XMLDesc(0), self.path_of(pool, volume))
+        if empty is not None:
+            domain.updateDeviceFlags(empty, libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_DEVICE_MODIFY_FORCE)
 
     # --- reading
     def summaries(self) -> list[DomainSummary]:

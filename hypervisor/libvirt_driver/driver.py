@@ -241,6 +241,9 @@ class LibvirtHypervisor:
     def press(self, uuid: UUID, button: Button) -> None:
         self._on_domains("press", lambda domains: domains.press(uuid, button), repeat=False)
 
+    def eject(self, uuid: UUID, pool: str, volume: str) -> None:
+        self._on_domains("eject", lambda domains: domains.eject(uuid, pool, volume))
+
     def undefine(self, uuid: UUID) -> None:
         self._on_domains("undefine", lambda domains: domains.undefine(uuid))
 

@@ -162,11 +162,14 @@ def world(
     placement = Placement.objects.create(
         consumer_id=vm.pk, consumer_name="web-1", host_id=host.pk, host_name="h1", policy="spread", trace={}
     )
+    Image.objects.create(name="disc", format="iso", cloud_init=False)
     return {
         "vm_id": vm.pk,
         "snapshot_id": make_snapshot(vm).pk,
         "schedule_id": make_schedule(vm).pk,
         "paused_id": make_vm(member, "paused", host=host, power="paused").pk,
+        "rescued_id": make_vm(member, "rescued", host=host, rescue_image=vm.image).pk,
+        "with_cd_id": make_vm(member, "with-cd", host=host, cdrom=vm.image).pk,
         "image_id": vm.image_id,
         "volume_id": make_volume(member, "data", host=host).pk,
         "attached_id": make_volume(member, "disk", host=host, vm=make_vm(member, "plain", host=host)).pk,

@@ -73,6 +73,10 @@ ROWS: dict[tuple[str, str], tuple[str, int, Any]] = {
     ("volumes/{volume_id}/attach/", "post"): (OWN, 202, {"vm": "plain"}),
     ("volumes/{volume_id}/detach/", "post"): (OWN, 202, {}),
     ("volumes/{volume_id}/resize/", "post"): (OWN, 202, {"size_gib": 9}),
+    ("vms/{vm_id}/rescue/", "post"): (OWN, 202, {}),
+    ("vms/{vm_id}/unrescue/", "post"): (OWN, 202, {}),
+    ("vms/{vm_id}/insert/", "post"): (OWN, 202, {"image": "disc"}),
+    ("vms/{vm_id}/eject/", "post"): (OWN, 202, {}),
     ("hosts/", "get"): (ADMINS, 200, None),
     ("hosts/", "post"): (ADMINS, 202, {"name": "new", "uri": "qemu+ssh://cloud@new.example/system"}),
     ("hosts/{host_id}/", "get"): (ADMINS, 200, None),
@@ -163,6 +167,10 @@ def filled(route: str, ids: dict[str, Any]) -> str:
         ids = {**ids, "operation_id": ids["failed_id"]}
     if route.endswith(("resume/", "rebuild/")):
         ids = {**ids, "vm_id": ids["paused_id"]}
+    if route.endswith("unrescue/"):
+        ids = {**ids, "vm_id": ids["rescued_id"]}
+    if route.endswith("eject/"):
+        ids = {**ids, "vm_id": ids["with_cd_id"]}
     if route.endswith("clone/"):
         ids = {**ids, "vm_id": ids["off_id"]}
     if route.endswith("detach/"):

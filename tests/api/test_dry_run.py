@@ -43,6 +43,9 @@ def world(
     empty = make_host("empty", transport="ssh", user="cloud", offered_key="ssh-ed25519 AAAA", host_key="")
     vm = make_vm(admin, "web-1", host=host, root_volume=Volume.objects.create(host=host, size_gib=2))
     attached = make_volume(admin, "disk", host=host, vm=make_vm(admin, "plain", host=host))
+    rescued = make_vm(admin, "rescued-1", host=host, rescue_image=vm.image)
+    with_cd = make_vm(admin, "with-cd-1", host=host, cdrom=vm.image)
+    disc = Image.objects.create(name="disc", format="iso")
     busy = make_vm(admin, "web-2", host=host)
     active = operation_create(kind="vm.start", target_type="vm", target=busy, actor=admin)
     failed = operation_create(kind="vm.start", target_type="vm", target=make_vm(admin, "web-3"), actor=admin)
@@ -58,6 +61,9 @@ def world(
     off = make_vm(admin, "off", host=host, power="shutoff", root_volume=disk)
     return {
         "image": image,
+        "rescued": rescued,
+        "with_cd": with_cd,
+        "disc": disc,
         "off": off,
         "network": network,
         "vm": vm,
@@ -80,6 +86,7 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, Any]]:
 
     vm, host = f"/api/v1/vms/{world['vm'].pk}/", f"/api/v1/hosts/{world['host'].pk}/"
     off = f"/api/v1/vms/{world['off'].pk}/"
+    rescued, with_cd = (f"/api/v1/vms/{world[name].pk}/" for name in ("rescued", "with_cd"))
     network = f"/api/v1/networks/{world['network'].pk}/"
     fingerprint = fingerprint_of(world["host"].offered_key)
     operations = "/api/v1/operations/"
@@ -120,6 +127,10 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, Any]]:
         ("delete", "/api/v1/images/{image_id}/"): (image, None),
         ("put", "/api/v1/images/{image_id}/file/"): (f"{image}file/", qcow2()),
         ("post", "/api/v1/vms/{vm_id}/image/"): (f"/api/v1/vms/{world['off'].pk}/image/", {"name": "copy"}),
+        ("post", "/api/v1/vms/{vm_id}/rescue/"): (f"{vm}rescue/", {"image": "tiny"}),
+        ("post", "/api/v1/vms/{vm_id}/unrescue/"): (f"{rescued}unrescue/", {}),
+        ("post", "/api/v1/vms/{vm_id}/insert/"): (f"{vm}insert/", {"image": world["disc"].name}),
+        ("post", "/api/v1/vms/{vm_id}/eject/"): (f"{with_cd}eject/", {}),
         ("post", "/api/v1/networks/"): ("/api/v1/networks/", {"name": "new", "kind": "nat", "cidr": "10.7.0.0/24"}),
         ("patch", "/api/v1/networks/{network_id}/"): (network, {"name": "other", "shared": True}),
         ("delete", "/api/v1/networks/{network_id}/"): (network, None),
@@ -179,6 +190,7 @@ CHANGES = [
     ("delete", "/api/v1/images/{image_id}/"),
     ("put", "/api/v1/images/{image_id}/file/"),
     ("post", "/api/v1/vms/{vm_id}/image/"),
+    *(("post", f"/api/v1/vms/{{vm_id}}/{v}/") for v in ("rescue", "unrescue", "insert", "eject")),
     ("post", "/api/v1/networks/"),
     ("patch", "/api/v1/networks/{network_id}/"),
     ("delete", "/api/v1/networks/{network_id}/"),

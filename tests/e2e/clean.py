@@ -115,6 +115,7 @@ def _compare(
     disks = {f"vol-{uuid.uuid5(uuid.UUID(vm_id), 'root')}.qcow2" for vm_id in here}
     disks |= {f"vol-{volume['id']}.qcow2" for volume in volumes if volume["host"] == host.name}
     wanted = disks | {f"seed-{vm_id}.iso" for vm_id in here}
+    rescues = {f"rescue-{vm_id}.{end}" for vm_id, vm in here.items() if vm["rescued"] for end in ("qcow2", "iso")}
     if found["pools"] + found["networks"] != ["1", "1"]:
         yield f"{found['pools']} pools and {found['networks']} networks of ours"
     if found["qemus"] != [str(len(on))]:
@@ -126,7 +127,7 @@ def _compare(
         for text in _compare_vm(vm, vm_id, domains, found):
             yield f"{vm['name']}: {text}"
     for name in found["file"]:
-        if name not in wanted and not name.startswith(("img-", "probe-")):
+        if name not in wanted | rescues and not name.startswith(("img-", "probe-")):
             yield f"a file that no VM names: {name}"
 
 

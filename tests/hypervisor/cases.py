@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from hypervisor import copy_xml, domain_xml, network_xml, snapshot_xml, storage_xml
+from hypervisor import cdrom_xml, copy_xml, domain_xml, network_xml, snapshot_xml, storage_xml
 from hypervisor.specs import (
     MACHINES,
     Backing,
@@ -123,6 +123,34 @@ ARM: Final = dataclasses.replace(
 ARM_DIRECT: Final = dataclasses.replace(ARM, firmware="bios", direct_boot=PROBE.direct_boot, disks=(), nics=())
 
 
+WITH_CD: Final = dataclasses.replace(
+    DOMAIN,
+    accelerator="tcg",
+    cpu=default_cpu("tcg"),
+    boot_order=("cdrom", "hd"),
+    disks=(
+        DiskSpec(pool=POOL.name, volume="vm-1.qcow2", format="qcow2", target="vda"),
+        DiskSpec(pool=POOL.name, volume="img-2.iso", format="iso", target="sde", bus="sata", device="cdrom"),
+    ),
+)
+ARM_WITH_CD: Final = dataclasses.replace(
+    ARM,
+    boot_order=("cdrom", "hd"),
+    disks=(
+        DiskSpec(pool=POOL.name, volume="vm-1.qcow2", format="qcow2", target="vda"),
+        DiskSpec(pool=POOL.name, volume="img-2.iso", format="iso", target="sde", bus="scsi", device="cdrom"),
+    ),
+)
+RESCUED: Final = dataclasses.replace(
+    DOMAIN,
+    accelerator="tcg",
+    cpu=default_cpu("tcg"),
+    disks=(
+        DiskSpec(pool=POOL.name, volume="rescue-1.qcow2", format="qcow2", target="vda", backing=BASE),
+        DiskSpec(pool=POOL.name, volume="vm-1.qcow2", format="qcow2", target="vdb", backing=BASE),
+        DiskSpec(pool=POOL.name, volume="rescue-1.iso", format="iso", target="vdk"),
+    ),
+)
 COPY: Final = VolumeSpec(pool=POOL.name, name="vm-2.qcow2", capacity_bytes=10 * 2**30, format="qcow2", backing=BASE)
 
 
@@ -154,6 +182,12 @@ CASES: Final[dict[str, Callable[[], str]]] = {
     "domain-aarch64-direct-boot": lambda: domain_xml.build(ARM_DIRECT, path_of),
     "snapshot": lambda: snapshot_xml.build(SnapshotSpec(name=snapshot_name(UUID_1), memory=True)),
     "snapshot-leftover": lambda: snapshot_xml.build_leftover(snapshot_name(UUID_1), domain_xml.build(PROBE, path_of)),
+    "domain-cdrom": lambda: domain_xml.build(WITH_CD, path_of),
+    "domain-aarch64-cdrom": lambda: domain_xml.build(ARM_WITH_CD, path_of),
+    "domain-rescued": lambda: domain_xml.build(RESCUED, path_of),
+    "cdrom-emptied": lambda: (
+        cdrom_xml.emptied(domain_xml.build(WITH_CD, path_of), path_of(POOL.name, "img-2.iso")) or ""
+    ),
     "domain-copy": lambda: domain_xml.build(copy_xml.holder("1a2b3c4d", DOMAIN.disks[0], COPY, "x86_64"), path_of),
     "copy-target": lambda: copy_xml.build_target(COPY, path_of),
     "metadata": lambda: domain_xml.build_metadata(DOMAIN.metadata),

@@ -26,6 +26,7 @@ from hypervisor.uri import connection_uri
 from tests.hypervisor.cases import (
     ARM,
     ARM_DIRECT,
+    ARM_WITH_CD,
     CASES,
     COMPATIBLE,
     DOMAIN,
@@ -33,7 +34,9 @@ from tests.hypervisor.cases import (
     NETWORK,
     POOL,
     PROBE,
+    RESCUED,
     UEFI,
+    WITH_CD,
     path_of,
 )
 
@@ -236,7 +239,7 @@ def test_a_real_libvirt_takes_it(ssh_address: HostAddress, connection_settings: 
     network = connection.networkDefineXML(CASES["network"]())
     tcg = dataclasses.replace(DOMAIN, accelerator="tcg")
     uefi = dataclasses.replace(tcg, firmware="uefi")
-    for spec in (tcg, uefi, PROBE, COMPATIBLE, ARM, ARM_DIRECT):
+    for spec in (tcg, uefi, PROBE, COMPATIBLE, ARM, ARM_DIRECT, WITH_CD, ARM_WITH_CD, RESCUED):
         xml = domain_xml.build(spec, path_of)
         domain = connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
         current = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)

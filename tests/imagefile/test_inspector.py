@@ -53,7 +53,7 @@ def test_a_qcow2_is_not_raw(tmp_path: Path) -> None:
         look(path, "raw")
 
 
-@pytest.mark.parametrize("declared", ["vmdk", "vhdx", "qed", "iso", "", "QCOW2", "json:{}"])
+@pytest.mark.parametrize("declared", ["vmdk", "vhdx", "qed", "cd", "", "QCOW2", "json:{}"])
 def test_other_formats_are_not_even_opened(declared: str, tmp_path: Path) -> None:
     with pytest.raises(ImageRefused) as refusal:
         look(tmp_path / "missing", declared)

@@ -55,6 +55,27 @@ def test_the_canary_stays_where_it_is(name: str, directory: Path, canary: Path) 
         assert CANARY not in everything_in(directory)
 
 
+def cd(size: int = 2 * MIB) -> bytes:
+    """The beginning of every CD, and nothing on it."""
+    return bytes(0x8000) + b"\1CD001" + bytes(size - 0x8006)
+
+
+def test_a_cd_stays_a_cd(directory: Path) -> None:
+    (directory / "source").write_bytes(cd())
+    said = made(directory, format="iso")
+    assert (said["size_bytes"], said["virtual_size_bytes"]) == (2 * MIB, 2 * MIB)
+    assert (directory / "image.iso").read_bytes() == cd()
+    assert not (directory / "image.qcow2").exists()
+
+
+@pytest.mark.parametrize("content", [bytes(2 * MIB), cd()[:-7], b"QFI\xfb" + cd()[4:], b"\x1f\x8b" + cd()[2:]])
+def test_what_is_no_whole_cd_is_refused(directory: Path, content: bytes) -> None:
+    (directory / "source").write_bytes(content)
+    said = made(directory, format="iso", most_virtual_bytes=3 * MIB)
+    assert said.keys() == {"code", "detail"}
+    assert not (directory / "image.iso").exists()
+
+
 @pytest.mark.parametrize("name", LEAKING)
 def test_without_the_guard_it_leaks(name: str, directory: Path, canary: Path) -> None:
     """The control: what anybody would write first reads the canary out of each of them."""

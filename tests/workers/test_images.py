@@ -267,6 +267,7 @@ class TestTidyingUp:
         vm = workshop.running()
         copy = ImageCopy.objects.get()
         Volume.objects.all().delete()
+        type(vm).objects.update(image=None)
         (operation,) = images_prune(actor=workshop.admin, older_than_days=0).operations
         assert workshop.carry_out(operation).error_code == "image.in_use"
         assert copy.volume_name in workshop.volumes()

@@ -3,13 +3,16 @@ re-run finds its own leftovers."""
 
 import io
 import uuid
+from dataclasses import replace
+from typing import Literal
 
 from apps.compute.models import VM, Nic, VolumeAttachment
 from apps.errors import Unavailable
 from apps.hosts.models import Host
 from apps.hosts.selectors import installation_id
 from apps.network.selectors import network_on
-from apps.storage.models import Firmware, Volume
+from apps.operations.models import Operation
+from apps.storage.models import Firmware, Image, Volume
 from apps.storage.services import image_copy_ensure, volume_record
 from hypervisor.errors import HypervisorError
 from hypervisor.interface import Hypervisor
@@ -19,13 +22,12 @@ from hypervisor.specs import (
     DiskSpec,
     DomainMetadata,
     DomainSpec,
-    VolumeFormat,
     VolumeSpec,
     default_cpu,
 )
 from workers.cloud_init import meta_data, vendor_data
 from workers.compute.address import nic_reserve, nic_specs
-from workers.compute.machine import accelerator_of, board_of, kit_of
+from workers.compute.machine import Kit, accelerator_of, board_of, boot_order_of, kit_of
 from workers.engine import Postpone, Run
 from workers.hosts import names
 from workers.images import copy_hold
@@ -47,15 +49,19 @@ def seed_name(vm: VM) -> str:
 
 
 def ensure_image(run: Run, vm: VM, host: Host, hypervisor: Hypervisor) -> None:
+    assert vm.image is not None  # noqa: S101  # an image cannot be deleted while a VM names it
+    ensure_copy(run, vm.image, host, hypervisor)
+
+
+def ensure_copy(run: Run, image: Image, host: Host, hypervisor: Hypervisor) -> None:
     """Wait in the queue until the host has the image; whoever needs it first has it sent.
 
     The sending has a deadline of its own, so waiting for it does not use up ours.
     """
-    assert vm.image is not None  # noqa: S101  # an image cannot be deleted while a VM names it
-    copy, sending = image_copy_ensure(image=vm.image, host=host, actor=None)
-    if sending is None and not image_is_there(hypervisor, vm.image, copy):
+    copy, sending = image_copy_ensure(image=image, host=host, actor=None)
+    if sending is None and not image_is_there(hypervisor, image, copy):
         copy_gone(copy.pk)
-        copy, sending = image_copy_ensure(image=vm.image, host=host, actor=None)
+        copy, sending = image_copy_ensure(image=image, host=host, actor=None)
     if sending is None:
         return
     sendings: list[str] = run.operation.state.get("sendings", [])
@@ -75,13 +81,12 @@ def ensure_disks(run: Run, vm: VM, host: Host, hypervisor: Hypervisor) -> None:
         volume = volume_record(volume_id=root_volume_id(vm), host=host, image=vm.image, size_gib=vm.disk_gib)
         VM.objects.filter(pk=vm.pk).update(root_volume=volume)
         vm.root_volume = volume
-    base = f"img-{vm.image_id}.{vm.image.format}"
     spec = VolumeSpec(
         pool=names(),
         name=volume.volume_name,
         capacity_bytes=vm.disk_gib * GIB,
         format="qcow2",
-        backing=Backing(volume=base, format="raw" if vm.image.format == "raw" else "qcow2"),
+        backing=root_disk(vm).backing,
     )
     hypervisor.ensure_volume(spec)
     if vm.image.cloud_init:
@@ -90,9 +95,13 @@ def ensure_disks(run: Run, vm: VM, host: Host, hypervisor: Hypervisor) -> None:
 
 def ensure_seed(vm: VM, hypervisor: Hypervisor) -> None:
     content = build_seed(meta_data=meta_data(vm), user_data=vm.user_data.encode(), vendor_data=vendor_data(vm))
-    spec = VolumeSpec(pool=names(), name=seed_name(vm), capacity_bytes=len(content), format="iso")
+    put_iso(seed_name(vm), content, hypervisor)
+
+
+def put_iso(name: str, content: bytes, hypervisor: Hypervisor) -> None:
+    spec = VolumeSpec(pool=names(), name=name, capacity_bytes=len(content), format="iso")
     hypervisor.ensure_volume(spec)
-    hypervisor.upload(pool=names(), name=seed_name(vm), source=io.BytesIO(content), offset=0, length=len(content))
+    hypervisor.upload(pool=names(), name=name, source=io.BytesIO(content), offset=0, length=len(content))
 
 
 def ensure_address(run: Run, vm: VM, host: Host) -> Nic:
@@ -105,33 +114,40 @@ def ensure_address(run: Run, vm: VM, host: Host) -> Nic:
         return nic_reserve(vm, network)
 
 
+def backing_of(image: Image | None) -> Backing | None:
+    """What an overlay of an image reads through; a disk to install on begins empty."""
+    if image is None or image.is_iso:
+        return None
+    return Backing(volume=f"img-{image.pk}.{image.format}", format="raw" if image.format == "raw" else "qcow2")
+
+
 def root_disk(vm: VM) -> DiskSpec:
-    """The disk that the VM boots from, with its limits."""
-    kit, backing = kit_of(vm), None
-    if vm.image:
-        image_format: VolumeFormat = "raw" if vm.image.format == "raw" else "qcow2"
-        backing = Backing(volume=f"img-{vm.image_id}.{vm.image.format}", format=image_format)
+    """The disk that the VM was made with: an overlay of its image, with its limits."""
+    kit = kit_of(vm)
     return DiskSpec(
         pool=names(),
         volume=f"vol-{root_volume_id(vm)}.qcow2",
         format="qcow2",
         target=f"{kit.letters}a",
         bus=kit.bus,
-        backing=backing,
+        backing=backing_of(vm.image),
         iops=vm.root_volume.iops if vm.root_volume else 0,
         bytes_per_second=bytes_per_second(vm.root_volume) if vm.root_volume else 0,
     )
 
 
-def data_disk(attachment: VolumeAttachment) -> DiskSpec:
-    """A data volume of a VM. Its serial is its id, of which a virtio disk shows the first 20 characters."""
-    volume = attachment.volume
+def data_disk(attachment: VolumeAttachment, kit: Kit | None = None) -> DiskSpec:
+    """A data volume of a VM. Its serial is its id, of which a virtio disk shows the first 20 characters.
+
+    ``kit`` is that of a rescue system, which may call it by another name.
+    """
+    volume, kit = attachment.volume, kit or kit_of(attachment.vm)
     return DiskSpec(
         pool=names(),
         volume=volume.volume_name,
         format="qcow2",
-        target=attachment.target,
-        bus=kit_of(attachment.vm).bus,
+        target=f"{kit.letters}{attachment.target[-1]}",
+        bus=kit.bus,
         serial=str(volume.pk),
         iops=volume.iops,
         bytes_per_second=bytes_per_second(volume),
@@ -147,16 +163,45 @@ def domain_metadata(vm: VM) -> DomainMetadata:
     return DomainMetadata(installation=installation_id(), fence=vm.fence, owner=vm.owner.get_username())
 
 
+def rescue_name(vm: VM, ending: str) -> str:
+    """File names of the rescue system: its disk (qcow2) and its seed (iso)."""
+    return f"rescue-{vm.pk}.{ending}"
+
+
+def boot_disks(vm: VM) -> list[DiskSpec]:
+    """Its own disk, seed and CD; or the rescue system's disk and seed, and its own disk as the second one."""
+    kit, root = kit_of(vm), root_disk(vm)
+    if vm.rescue_image is not None:
+        first = replace(root, volume=rescue_name(vm, "qcow2"), backing=backing_of(vm.rescue_image))
+        disks = [first, replace(root, target=f"{kit.letters}b")]
+        if vm.rescue_image.cloud_init:
+            disks.append(_seed_disk(kit, rescue_name(vm, "iso"), kit.last))
+        return disks
+    disks = [root]
+    if vm.image and vm.image.cloud_init:
+        # BIOS and UEFI boot from the first CD-ROM drive, so a seed that is one makes room for the CD.
+        target = kit.last if vm.cdrom and kit.cdrom == f"{kit.letters}b" else f"{kit.letters}b"
+        disks.append(_seed_disk(kit, seed_name(vm), target))
+    if vm.cdrom is not None:
+        bus: Literal["scsi", "sata"] = "scsi" if board_of(vm) == "virt" else "sata"
+        disks.append(
+            DiskSpec(pool=names(), volume=cd_name(vm.cdrom), format="iso", target=kit.cdrom, bus=bus, device="cdrom")
+        )
+    return disks
+
+
+def cd_name(image: Image) -> str:
+    """File name of a CD in the pool."""
+    return f"img-{image.pk}.{image.format}"
+
+
+def _seed_disk(kit: Kit, volume: str, target: str) -> DiskSpec:
+    return DiskSpec(pool=names(), volume=volume, format="iso", target=target, bus=kit.bus, device=kit.seed)
+
+
 def domain_spec(vm: VM, host: Host, nic: Nic) -> DomainSpec:
     """The domain of a VM, from our records alone."""
-    kit = kit_of(vm)
-    disks = [root_disk(vm)]
-    if vm.image and vm.image.cloud_init:
-        seed = DiskSpec(
-            pool=names(), volume=seed_name(vm), format="iso", target=f"{kit.letters}b", bus=kit.bus, device=kit.seed
-        )
-        disks.append(seed)
-    disks += [data_disk(attachment) for attachment in vm.attachments.select_related("volume", "vm")]
+    data = [data_disk(attachment, kit_of(vm)) for attachment in vm.attachments.select_related("volume", "vm")]
     accelerator = accelerator_of(vm, host)
     return DomainSpec(
         uuid=vm.pk,
@@ -169,11 +214,12 @@ def domain_spec(vm: VM, host: Host, nic: Nic) -> DomainSpec:
         metadata=domain_metadata(vm),
         accelerator=accelerator,
         cpu=default_cpu(accelerator, vm.architecture),
-        disks=tuple(disks),
+        disks=(*boot_disks(vm), *data),
         nics=nic_specs(vm, nic),
         architecture=vm.architecture,
         machine=board_of(vm),
         firmware="uefi" if vm.firmware == Firmware.UEFI else "bios",
+        boot_order=boot_order_of(vm),
     )
 
 
@@ -182,7 +228,10 @@ def remove_leftovers(vm: VM, hypervisor: Hypervisor) -> None:
     if vm.root_volume_id is None:
         hypervisor.stop_copy(names(), f"vol-{root_volume_id(vm)}.qcow2")
     errors: list[HypervisorError] = []
-    for volume in (f"vol-{root_volume_id(vm)}.qcow2", seed_name(vm)):
+    volumes = [f"vol-{root_volume_id(vm)}.qcow2", seed_name(vm)]
+    if vm.rescued or Operation.objects.filter(target_id=vm.pk, kind="vm.rescue").exists():
+        volumes += [rescue_name(vm, "qcow2"), rescue_name(vm, "iso")]
+    for volume in volumes:
         try:
             hypervisor.remove_volume(names(), volume)
         except HypervisorError as error:

@@ -36,7 +36,8 @@ def vm_image(run: Run) -> None:
         if record_power(run, vm, hypervisor) != Power.SHUTOFF:
             raise Conflict("vm.not_off", f"{vm.name} was started meanwhile. Shut it down first.")
         _fetch(run, vm, image, hypervisor)
-    image_finish(run, image, base=vm.root_volume.image)
+    base = vm.root_volume.image
+    image_finish(run, image, base=None if base is None or base.is_iso else base)
 
 
 def _fetch(run: Run, vm: VM, image: Image, hypervisor: Hypervisor) -> None:

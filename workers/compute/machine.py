@@ -11,21 +11,33 @@ from hypervisor.specs import MACHINES, Accelerator
 
 @dataclass(frozen=True, kw_only=True)
 class Kit:
-    """The devices of one kind of machine. ``letters`` begin the names of its disks."""
+    """The devices of one kind of machine. ``letters`` begin the names of its disks.
+
+    ``cdrom`` is the name of the drive for CDs; ``last`` that of a seed which is not at its own place, and none that a
+    data volume has.
+    """
 
     letters: str
     bus: Literal["virtio", "sata", "scsi"]
     seed: Literal["disk", "cdrom"]
+    last: str
+    cdrom: str
     nic: Literal["virtio", "e1000e"]
 
 
 # A virtio disk, not a CD-ROM, is the seed: the vendors' cloud kernels have no SATA driver and would not see it.
-VIRTIO = Kit(letters="vd", bus="virtio", seed="disk", nic="virtio")
-COMPATIBLE = Kit(letters="sd", bus="sata", seed="cdrom", nic="e1000e")
+VIRTIO = Kit(letters="vd", bus="virtio", seed="disk", last="vdk", cdrom="sde", nic="virtio")
+COMPATIBLE = Kit(letters="sd", bus="sata", seed="cdrom", last="sdk", cdrom="sdb", nic="e1000e")
 
 
 def kit_of(vm: VM) -> Kit:
-    return COMPATIBLE if vm.devices == Devices.COMPATIBLE else VIRTIO
+    """A rescue system finds what its own image asks for."""
+    devices = vm.rescue_image.devices if vm.rescue_image else vm.devices
+    return COMPATIBLE if devices == Devices.COMPATIBLE else VIRTIO
+
+
+def boot_order_of(vm: VM) -> tuple[Literal["hd", "cdrom", "network"], ...]:
+    return ("cdrom", "hd") if vm.cdrom and not vm.rescued else ("hd",)
 
 
 def board_of(vm: VM) -> str:

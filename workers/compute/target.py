@@ -11,7 +11,11 @@ from workers.observations import now
 
 
 def vm_of(run: Run) -> VM | None:
-    return VM.objects.select_related("host", "image", "root_volume", "owner").filter(pk=run.operation.target_id).first()
+    return (
+        VM.objects.select_related("host", "image", "root_volume", "owner", "rescue_image", "cdrom")
+        .filter(pk=run.operation.target_id)
+        .first()
+    )
 
 
 def take_over(run: Run, vm: VM) -> None:

@@ -39,6 +39,8 @@ class VMSerializer(serializers.ModelSerializer[VM]):
     size = serializers.CharField(source="size_id", allow_null=True, read_only=True)
     image = serializers.CharField(source="image.name", default=None, allow_null=True, read_only=True)
     architecture = serializers.CharField(read_only=True)
+    rescued = serializers.BooleanField(read_only=True, help_text="Whether it is booted from a rescue system.")
+    cdrom = serializers.CharField(source="cdrom.name", default=None, allow_null=True, read_only=True)
     addresses = serializers.SerializerMethodField()
     max_vcpus = serializers.IntegerField(source="most_vcpus", read_only=True)
     max_memory_mib = serializers.IntegerField(source="most_memory_mib", read_only=True)
@@ -64,6 +66,8 @@ class VMSerializer(serializers.ModelSerializer[VM]):
             "architecture",
             "firmware",
             "devices",
+            "rescued",
+            "cdrom",
             "addresses",
             "protected",
             "start_on_boot",
@@ -152,6 +156,8 @@ def _as_serialized(row: dict[str, Any]) -> dict[str, Any]:
         "size": row["size_id"],
         "observed_at": row["seen_at"],
         "architecture": row["image__architecture"] or "x86_64",
+        "rescued": row["rescue_image_id"] is not None,
+        "cdrom": row["cdrom__name"],
     }
     named |= {most: row[most] or row[most.removeprefix("max_")] for most in ("max_vcpus", "max_memory_mib")}
     return {field: named[field] for field in VMSerializer.Meta.fields}

@@ -66,6 +66,12 @@ class VM(models.Model):
     root_volume = models.OneToOneField(Volume, on_delete=models.SET_NULL, null=True, related_name="vm")
     firmware = models.CharField(max_length=4, choices=Firmware.choices, default=Firmware.BIOS)
     devices = models.CharField(max_length=10, choices=Devices.choices, default=Devices.VIRTIO)
+    rescue_image = models.ForeignKey(
+        Image, on_delete=models.PROTECT, null=True, related_name="rescues", help_text="What it is booted from instead."
+    )
+    cdrom = models.ForeignKey(
+        Image, on_delete=models.PROTECT, null=True, related_name="inserted", help_text="The CD in its drive."
+    )
     ssh_keys = models.JSONField(default=list, help_text="Public keys as they were at creation.")
     user_data = models.TextField(blank=True)
 
@@ -116,6 +122,11 @@ class VM(models.Model):
     def demand(self) -> Demand:
         """What it claims on a host: the memory it may grow to, the vCPUs it has."""
         return Demand(vcpus=self.vcpus, memory_mib=self.most_memory_mib, disk_gib=self.disk_gib)
+
+    @property
+    def rescued(self) -> bool:
+        """Whether it is booted from a rescue system."""
+        return self.rescue_image_id is not None
 
     @property
     def libvirt_name(self) -> str:

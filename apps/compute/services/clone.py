@@ -11,7 +11,7 @@ from django.db import transaction
 from apps.accounts.models import User
 from apps.compute.models import VM, Power
 from apps.compute.services.vm import save_new
-from apps.compute.services.wish import VMChange, locked, ready
+from apps.compute.services.wish import VMChange, locked, not_rescued, ready
 from apps.envelope.mutation import Plan
 from apps.errors import Conflict
 from apps.names import valid_name
@@ -32,7 +32,7 @@ def vm_clone(*, actor: User, vm_id: uuid.UUID, name: str) -> VMChange:
 
     Raises ``Conflict`` (``clone.needs_stop``), ``Refused`` for a name that is taken or a host without room.
     """
-    origin = ready(locked(actor=actor, vm_id=vm_id))
+    origin = not_rescued(ready(locked(actor=actor, vm_id=vm_id)))
     valid_name("name", name)
     if origin.host is None or origin.power not in (Power.SHUTOFF, Power.CRASHED):
         raise Conflict("clone.needs_stop", f"{origin.name} has to be off to be cloned. Shut it down first.")

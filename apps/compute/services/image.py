@@ -8,6 +8,7 @@ from django.db import transaction
 from apps.accounts.models import User
 from apps.compute.models import Phase, Power
 from apps.compute.selectors.vm import vm_for
+from apps.compute.services.wish import not_rescued
 from apps.envelope.mutation import Plan
 from apps.errors import Conflict
 from apps.operations.models import Operation
@@ -28,7 +29,7 @@ class VMImageChange:
 @transaction.atomic
 def vm_image(*, actor: User, vm_id: uuid.UUID, name: str) -> VMImageChange:
     """Make an image of the disk of a VM that is off. Raises ``Conflict`` for one that runs."""
-    vm = vm_for(actor=actor, vm_id=vm_id, lock=True)
+    vm = not_rescued(vm_for(actor=actor, vm_id=vm_id, lock=True))
     if vm.phase != Phase.READY or vm.root_volume is None:
         raise Conflict("vm.not_ready", f"{vm.name} has no disk that is ready.")
     if vm.power not in (Power.SHUTOFF, Power.CRASHED):

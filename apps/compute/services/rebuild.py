@@ -9,7 +9,7 @@ from apps.accounts.models import User
 from apps.compute.models import VM, Power
 from apps.compute.selectors.snapshot import vm_has_snapshots
 from apps.compute.services.machine import Machine, machine_wanted
-from apps.compute.services.wish import VMChange, act, locked, ready
+from apps.compute.services.wish import VMChange, act, locked, not_rescued, ready
 from apps.errors import Conflict, refused
 from apps.storage.models import Firmware, Image
 from apps.storage.selectors import image_wanted
@@ -23,7 +23,7 @@ def vm_rebuild(*, actor: User, vm_id: uuid.UUID, image: str) -> VMChange:
 
     Raises ``Refused`` on ``image`` for one that does not fit, ``Conflict`` for a protected one or one with snapshots.
     """
-    vm = ready(locked(actor=actor, vm_id=vm_id))
+    vm = not_rescued(ready(locked(actor=actor, vm_id=vm_id)))
     if vm.protected:
         raise Conflict("vm.protected", f"{vm.name} is protected. Take the protection off first.")
     if vm_has_snapshots(vm_id=vm.pk):
@@ -44,6 +44,8 @@ def vm_rebuild(*, actor: User, vm_id: uuid.UUID, image: str) -> VMChange:
 
 
 def _check_image(vm: VM, image: Image, machine: Machine) -> None:
+    if image.is_iso:
+        raise refused("image", "rebuild.image", f"{image.name} is a CD, not a disk. Insert it instead.")
     if image.min_disk_gib > vm.disk_gib:
         need = f"{image.name} needs a disk of {image.min_disk_gib} GiB; {vm.name} has {vm.disk_gib}."
         raise refused("image", "vm.disk_too_small", need)

@@ -10,7 +10,7 @@ from apps.compute.models import VM, Power, Size
 from apps.compute.selectors.snapshot import vm_has_snapshots
 from apps.compute.selectors.vm import numbers_of
 from apps.compute.services.numbers import check_bounds, check_maxima, size_wanted
-from apps.compute.services.wish import VMChange, act, locked, ready
+from apps.compute.services.wish import VMChange, act, locked, not_rescued, ready
 from apps.errors import Conflict, FieldError, Refused, refused
 from apps.hosts.capacity import Demand, capacity_missing
 
@@ -34,7 +34,7 @@ def vm_resize(
     Raises ``Refused`` naming the field (a disk that would shrink, no room), ``Conflict``
     (``vm.resize_needs_stop``) naming what needs it off and what could be had at once.
     """
-    vm = ready(locked(actor=actor, vm_id=vm_id))
+    vm = not_rescued(ready(locked(actor=actor, vm_id=vm_id)))
     asked = {"vcpus": vcpus, "memory_mib": memory_mib, "disk_gib": disk_gib}
     chosen = size_wanted(name=size, **asked) if size is not None else None
     if chosen is not None:

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from apps.accounts.models import User
 from apps.compute.models import VM, DesiredPower, Power, Snapshot, SnapshotPhase
 from apps.compute.selectors.snapshot import snapshot_for
-from apps.compute.services.wish import locked, ready
+from apps.compute.services.wish import locked, not_rescued, ready
 from apps.envelope.mutation import Plan
 from apps.errors import Conflict, refused
 from apps.hosts.capacity import Demand, capacity_resize
@@ -35,7 +35,7 @@ class SnapshotChange:
 def snapshot_create(*, actor: User, vm_id: uuid.UUID, name: str, memory: bool | None = None) -> SnapshotChange:
     """Wish for a snapshot: with the memory of a VM that is on, without it of one that is off."""
     valid_name("name", name)
-    vm = ready(locked(actor=actor, vm_id=vm_id))
+    vm = not_rescued(ready(locked(actor=actor, vm_id=vm_id)))
     _check_room(vm)
     up = _is_up(vm)
     if memory is not None and memory != up:
@@ -150,7 +150,7 @@ def snapshot_delete(*, actor: User, snapshot_id: uuid.UUID) -> SnapshotChange:
 
 def _ready_snapshot(*, actor: User, snapshot_id: uuid.UUID, verb: str) -> tuple[Snapshot, VM]:
     """The snapshot and its VM as they are under the VM's lock."""
-    vm = ready(locked(actor=actor, vm_id=snapshot_for(actor=actor, snapshot_id=snapshot_id).vm_id))
+    vm = not_rescued(ready(locked(actor=actor, vm_id=snapshot_for(actor=actor, snapshot_id=snapshot_id).vm_id)))
     snapshot = snapshot_for(actor=actor, snapshot_id=snapshot_id)
     if snapshot.foreign:
         detail = f"{snapshot.name!r} was made on the host, not here. It can be {verb} there, with virsh."

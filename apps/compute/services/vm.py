@@ -90,6 +90,7 @@ def vm_create(
         max_vcpus=max_vcpus,
         max_memory_mib=max_memory_mib,
         image=source,
+        cdrom=source if source.is_iso else None,
         firmware=machine.firmware,
         devices=machine.devices,
         ssh_keys=[key.public_key for key in keys],
@@ -124,7 +125,9 @@ def _create_plan(actor: User, vm: VM, host: Host) -> Plan:
     where = host.name if actor.is_admin else "a host"
     changes = [
         f"claim {vm.vcpus} vCPU, {vm.most_memory_mib} MiB memory and {vm.disk_gib} GiB disk on {where}",
-        f"make a {vm.disk_gib} GiB disk from the image {vm.image}",
+        f"make an empty disk of {vm.disk_gib} GiB, and boot from the CD {vm.image}"
+        if vm.cdrom
+        else f"make a {vm.disk_gib} GiB disk from the image {vm.image}",
         "reserve an address",
         f"define {vm.libvirt_name} ({vm.architecture}, {vm.get_firmware_display()}) and start it",
     ]

@@ -12,6 +12,7 @@ from apps.accounts.models import User
 from apps.compute.models import VM, AttachmentState, Phase
 from apps.compute.selectors.vm import vm_for
 from apps.compute.selectors.volume import attachment_of, vm_of_owner, volume_for
+from apps.compute.services.wish import not_rescued
 from apps.envelope.mutation import Plan
 from apps.errors import Conflict, refused
 from apps.events.services import event_record
@@ -180,7 +181,7 @@ def volume_resize(*, actor: User, volume_id: uuid.UUID, size_gib: int) -> Volume
     if attachment is not None and attachment.state != AttachmentState.ATTACHED:
         raise Conflict("volume.busy", f"{volume.name} is being attached or detached. Try again after that.")
     if attachment is not None:
-        check_no_snapshots(attachment.vm)
+        check_no_snapshots(not_rescued(attachment.vm))
     more = size_gib - volume.size_gib
     host = volume.host
     if host is not None and host.disk_claimed_gib + more > host.disk_limit_gib:
@@ -231,7 +232,7 @@ def vm_io_limits(
     *, actor: User, vm_id: uuid.UUID, iops: int | None = None, bandwidth_mib_s: int | None = None
 ) -> LimitsChange:
     """Limit the root disk of a VM, at once where it runs; what is not given stays, 0 is no limit."""
-    vm = vm_for(actor=actor, vm_id=vm_id, lock=True)
+    vm = not_rescued(vm_for(actor=actor, vm_id=vm_id, lock=True))
     limits = _limits(iops, bandwidth_mib_s)
     if not limits:
         raise refused("iops", "volume.no_limits", "Give iops, bandwidth_mib_s or both; 0 takes a limit away.")

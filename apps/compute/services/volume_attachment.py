@@ -16,6 +16,7 @@ from apps.compute.models.volume_attachment import LETTERS
 from apps.compute.selectors.vm import vm_for
 from apps.compute.selectors.volume import attachment_of, vm_of_owner, volume_for
 from apps.compute.services.volume import check_no_snapshots, volume_ready
+from apps.compute.services.wish import not_rescued
 from apps.envelope.mutation import Plan
 from apps.errors import Conflict, refused
 from apps.events.services import event_record
@@ -75,6 +76,7 @@ def _check_takes_disks(vm: VM) -> None:
 
 def _check_plugs(vm: VM) -> None:
     """SATA disks are plugged in and out with the machine off: QEMU has no hot-plug for them."""
+    not_rescued(vm)
     check_no_snapshots(vm)
     if vm.devices == Devices.COMPATIBLE and vm.power in (Power.RUNNING, Power.PAUSED):
         detail = (

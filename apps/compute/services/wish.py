@@ -37,6 +37,13 @@ def ready(vm: VM, *, may_be_missing: bool = False) -> VM:
     return vm
 
 
+def not_rescued(vm: VM) -> VM:
+    """The same VM unless it is booted from a rescue system. Raises ``Conflict``."""
+    if vm.rescued:
+        raise Conflict("vm.rescued", f"{vm.name} is booted from a rescue system. End that first.")
+    return vm
+
+
 def running(vm: VM) -> VM:
     """The same VM unless it is known to be off or paused. Raises ``Conflict``."""
     if vm.power not in (Power.RUNNING, Power.UNKNOWN):
@@ -60,6 +67,7 @@ def act(
     wish: str | None = None,
     params: dict[str, object] | None = None,
     reversible: bool = True,
+    restart_needed: bool = False,
     then: tuple[str, ...] = (),
 ) -> VMChange:
     """Write the wish and the operation of one verb. ``change`` and ``then`` are its plan."""
@@ -68,4 +76,5 @@ def act(
         vm.desired_power = wish
     operation = operation_create(kind=kind, target_type="vm", target=vm, actor=actor, params=params, host_id=vm.host_id)
     host = vm.host.name if vm.host and actor.is_admin else None
-    return VMChange(vm=vm, operation=operation, plan=Plan(host=host, changes=(change, *then), reversible=reversible))
+    plan = Plan(host=host, changes=(change, *then), reversible=reversible, restart_needed=restart_needed)
+    return VMChange(vm=vm, operation=operation, plan=plan)

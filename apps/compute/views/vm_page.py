@@ -9,6 +9,7 @@ from django.urls import reverse
 from apps.compute.models import VM
 from apps.operations.selectors import operations_for
 from apps.pages import PageRequest, show
+from apps.storage.selectors import images_usable
 
 RECENT = 8
 
@@ -59,5 +60,6 @@ def vm_page(
         "panel": panel,
         "still": still,
         "dialogs": dialogs,
+        "bootable": images_usable(actor=request.user).filter(architecture=vm.architecture).order_by("name"),
     }
     return show(request, "compute/vm_page.html", "compute/vm_live.html", {**frame, **(context or {})})

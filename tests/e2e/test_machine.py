@@ -1,0 +1,182 @@
+"""Machine types, clones, rescue systems and CDs with real guests on real hosts."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagebuild import disk
+from imagebuild.probe import ProbeKernel
+from lab.host import Host as LabHost
+from tests.cloud import Cloud
+from tests.e2e import cd
+from tests.e2e.clean import look
+from tests.e2e.guests import get, reserved, type_into, wait_booted
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.lab
+SECTOR = 200_000  # beyond the file system of the tiny disk
+PROMPT = """
+import os, select, sys, time
+tty, output, end = os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY), b"", time.monotonic() + 5
+os.write(tty, b"\\n")
+while b"login:" not in output and time.monotonic() < end:
+    if select.select([tty], [], [], 0.5)[0]:
+        output += os.read(tty, 4096)
+print(b"login:" in output)
+"""
+
+
+def enter(cloud: Cloud, name: str, file: Path, **fields: Any) -> str:
+    """Put an image with these properties in the catalogue, once."""
+    if not cloud.results(f"images/?name={name}"):
+        size = file.stat().st_size if file.suffix == ".iso" else disk.virtual_size(file)
+        arguments = {"cloud_init": False, **{key: fields.pop(key) for key in ("cloud_init",) if key in fields}}
+        kind = file.suffix.removeprefix(".")
+        code = (
+            "from pathlib import Path; from apps.storage.models import Image;"
+            "from apps.storage.services import image_register;"
+            f"image = image_register(name={name!r}, file=Path({str(file)!r}), virtual_size_bytes={size},"
+            f" image_format={kind!r}, **{arguments!r}); Image.objects.filter(pk=image.pk).update(**{fields!r})"
+        )
+        cloud.manage("shell", "-c", code)
+    return name
+
+
+def wait_prompt(host: LabHost, vm: dict[str, Any], *, seconds: float) -> None:
+    """Until the guest asks for a login on its serial line."""
+
+    def asked() -> bool:
+        tty = host.virsh("ttyconsole", vm["id"])
+        return "True" in host.run("/usr/bin/python3", "-c", PROMPT, tty, timeout=20, check=False).stdout
+
+    wait_for(asked, seconds=seconds, what=f"the serial prompt of {vm['name']}", every=1.0)
+
+
+def told(host: LabHost, vm: dict[str, Any], command: str) -> str:
+    """What a command in the guest says, by way of its web server."""
+    type_into(host, vm, f"{command} > /www/told")
+    return wait_for(lambda: get(host, f"http://{reserved(vm)}/told"), seconds=20, what="the guest's answer", every=0.3)
+
+
+def boots_from_its_cd(cloud: Cloud, host: LabHost, vm: dict[str, Any]) -> str:
+    """Put the CD in and boot; the drive that QEMU was told to begin with."""
+    cloud.succeeded(cloud.verb(vm, "insert", {"image": "tiny-cd", "boot": True}))
+    assert cloud.vm(vm["id"])["cdrom"] == "tiny-cd"
+    log = host.run("cat", f"/var/log/libvirt/qemu/{host.virsh('domname', vm['id']).strip()}.log").stdout
+    started = log[log.rindex("starting up") :]
+    found = re.search(r'"id":"(ua-cs-\w+)","bootindex":1', started)
+    assert found is not None, started[-3000:]
+    return found[1]
+
+
+def mark(device: str) -> str:
+    return f"dd if={device} bs=512 skip={SECTOR} count=1 2>/dev/null | head -c 9"
+
+
+def test_uefi_and_compatible_guests_boot(
+    cloud: Cloud, enrolled: list[dict[str, Any]], lab_hosts: Sequence[LabHost], tiny_uefi_image: Path
+) -> None:
+    host, place = lab_hosts[0], enrolled[0]["name"]
+    uefi = enter(cloud, "tiny-uefi", tiny_uefi_image, firmware="uefi")
+    modern = cloud.create("modern-1", image=uefi, host=place)
+    old = cloud.create("old-1", devices="compatible", host=place)
+    assert (modern["firmware"], old["devices"]) == ("uefi", "compatible")
+    assert "OVMF" in host.virsh("dumpxml", modern["id"])
+    definition = host.virsh("dumpxml", old["id"]).replace("'", '"')
+    assert 'bus="sata"' in definition
+    assert "e1000e" in definition
+    wait_prompt(host, old, seconds=120)
+    wait_prompt(host, modern, seconds=180)
+    cloud.delete(modern)
+    assert "nvram" not in " ".join(look(host)["file"])
+    assert modern["name"] not in host.run("ls", "/var/lib/libvirt/qemu/nvram", check=False).stdout
+
+
+def test_a_cd_is_booted_from_ejected_and_inserted_again(
+    cloud: Cloud,
+    enrolled: list[dict[str, Any]],
+    lab_hosts: Sequence[LabHost],
+    tiny_image: Path,
+    probe_kernel: ProbeKernel,
+    test_cache: Path,
+) -> None:
+    host, place = lab_hosts[0], enrolled[0]["name"]
+    iso = enter(cloud, "tiny-cd", cd.build(probe_kernel, cache_dir=test_cache))
+    installed = cloud.create("by-hand-1", image=iso, host=place)
+    assert installed["cdrom"] == "tiny-cd"
+    wait_booted(host, installed)
+    cloud.succeeded(cloud.verb(installed, "eject"))
+    assert cloud.vm(installed["id"])["cdrom"] is None
+    for options in ((), ("--inactive",)):
+        assert ".iso" not in host.virsh("dumpxml", installed["id"], *options)
+    assert boots_from_its_cd(cloud, host, installed) == "ua-cs-sde"
+    wait_booted(host, installed)
+    cloud.delete(installed)
+    seeded = enter(cloud, "tiny-seeded", tiny_image, cloud_init=True)
+    old = cloud.create("old-2", image=seeded, devices="compatible", host=place)
+    assert boots_from_its_cd(cloud, host, old) == "ua-cs-sdb"
+    assert "seed-" in host.virsh("dumpxml", old["id"])
+
+
+def test_a_clone_is_a_machine_of_its_own_and_can_be_rescued(
+    cloud: Cloud, enrolled: list[dict[str, Any]], lab_hosts: Sequence[LabHost], tiny_image: Path
+) -> None:
+    host = lab_hosts[0]
+    image = enter(cloud, "tiny-seeded", tiny_image, cloud_init=True)
+    origin = cloud.create("web-1", image=image, host=enrolled[0]["name"])
+    assert wait_booted(host, origin).startswith("web-1 ")
+    type_into(
+        host, origin, f"echo -n was-there | dd of=/dev/vda bs=512 seek={SECTOR} conv=fsync; echo done > /www/told"
+    )
+    wait_for(lambda: get(host, f"http://{reserved(origin)}/told"), seconds=20, what="the mark", every=0.3)
+    refusal = cloud.call("POST", f"vms/{origin['id']}/clone/", expect=409, json={"name": "web-2"})
+    assert refusal["code"] == "clone.needs_stop"
+    cloud.succeeded(cloud.verb(origin, "power-off"))
+    answer = cloud.call("POST", f"vms/{origin['id']}/clone/", expect=202, json={"name": "web-2"})
+    cloud.succeeded(answer["operation"])
+    clone = cloud.vm(answer["vm"]["id"])
+    assert reserved(clone) != reserved(origin)
+    assert wait_booted(host, clone).startswith("web-2 ")
+    cloud.delete(origin)
+    assert told(host, clone, mark("/dev/vda")) == "was-there"
+    pool = next(name for name in host.virsh("pool-list", "--name").split() if name.startswith("cs-"))
+    seed = host.run("grep", "-a", "instance-id", f"/var/lib/libvirt/images/{pool}/seed-{clone['id']}.iso").stdout
+    assert clone["id"] in seed
+
+    cloud.succeeded(cloud.verb(clone, "rescue"))
+    assert cloud.vm(clone["id"])["rescued"] is True
+    wait_for(
+        lambda: get(host, f"http://{reserved(clone)}/").startswith("web-2-rescue "),
+        seconds=90,
+        what="the rescue system",
+        every=0.3,
+    )
+    assert told(host, clone, mark("/dev/vdb")) == "was-there"
+    assert "was-there" not in told(host, clone, f"{mark('/dev/vda')} | od -c")
+    cloud.succeeded(cloud.verb(clone, "reset"))
+    cloud.succeeded(cloud.verb(clone, "unrescue"))
+    assert cloud.vm(clone["id"])["rescued"] is False
+    wait_for(
+        lambda: get(host, f"http://{reserved(clone)}/").startswith("web-2 "), seconds=90, what="its own disk", every=0.3
+    )
+    cloud.succeeded(cloud.verb(clone, "rescue", {"image": "tiny"}))
+    assert [name for name in look(host)["file"] if name.startswith("rescue-")]
+    cloud.delete(clone)
+    assert not [name for name in look(host)["file"] if not name.startswith(("img-", "probe-"))]
+
+
+def test_an_aarch64_guest_boots_to_its_serial_prompt(
+    cloud: Cloud, enrolled: list[dict[str, Any]], lab_hosts: Sequence[LabHost], tiny_arm_image: Path
+) -> None:
+    image = enter(cloud, "tiny-arm", tiny_arm_image, architecture="aarch64", firmware="uefi")
+    record = cloud.get(f"hosts/{enrolled[0]['id']}/")
+    assert "aarch64" in record["architectures"]
+    assert "aarch64" in record["uefi"]
+    vm = cloud.create("arm-1", image=image, host=record["name"], memory_mib=256)
+    assert vm["architecture"] == "aarch64"
+    wait_prompt(lab_hosts[0], vm, seconds=300)
+    assert json.dumps(vm["firmware"]) == '"uefi"'
