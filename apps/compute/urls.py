@@ -18,6 +18,7 @@ from apps.compute.views import machine
 from apps.compute.views import nic as nic_views
 from apps.compute.views import rebuild as rebuild_views
 from apps.compute.views import resize as resize_views
+from apps.compute.views import schedule as schedule_views
 from apps.compute.views import snapshot as snapshot_views
 from apps.compute.views import vm as views
 from apps.compute.views import volume as volume_views
@@ -54,6 +55,10 @@ urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/protect/", views.vm_protect, name="vm-protect"),
     path("vms/<uuid:vm_id>/snapshots/", snapshot_views.vm_snapshots, name="vm-snapshots"),
     path("vms/<uuid:vm_id>/snapshots/new/", snapshot_views.snapshot_create, name="snapshot-create"),
+    path("vms/<uuid:vm_id>/schedules/", schedule_views.vm_schedules, name="vm-schedules"),
+    path("vms/<uuid:vm_id>/schedules/new/", schedule_views.schedule_create, name="schedule-create"),
+    path("schedules/<uuid:schedule_id>/enable/", schedule_views.schedule_enable, name="schedule-enable"),
+    path("schedules/<uuid:schedule_id>/delete/", schedule_views.schedule_delete, name="schedule-delete"),
     path("snapshots/", snapshot_views.snapshot_list, name="snapshot-list"),
     path("snapshots/<uuid:snapshot_id>/revert/", snapshot_views.snapshot_revert, name="snapshot-revert"),
     path("snapshots/<uuid:snapshot_id>/delete/", snapshot_views.snapshot_delete, name="snapshot-delete"),

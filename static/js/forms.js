@@ -10,8 +10,15 @@
     }
   }
 
+  // Where a time zone is asked for and none was given, that of this browser.
+  function fillTimeZone() {
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    for (const input of document.querySelectorAll("[data-own-time-zone]")) if (zone) input.value = zone;
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
     showBelonging(document);
+    fillTimeZone();
     const wrong = document.querySelector('[aria-invalid="true"]');
     if (wrong) wrong.focus();
   });

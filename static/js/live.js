@@ -16,8 +16,19 @@
     if (notice) notice.hidden = !yes;
   }
 
-  document.addEventListener("DOMContentLoaded", () => fade(document));
+  // On a phone the tabs are wider than the screen: the current one is moved into sight.
+  function showTab() {
+    const tab = document.querySelector(".tab[aria-current]");
+    const bar = tab && tab.parentElement;
+    if (bar) bar.scrollLeft = tab.offsetLeft - bar.offsetLeft - (bar.clientWidth - tab.clientWidth) / 2;
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    fade(document);
+    showTab();
+  });
   document.addEventListener("htmx:afterSettle", () => {
+    showTab();
     fade(document);
     offline(false);
   });

@@ -136,11 +136,16 @@ def _following(schedule: Schedule, after: datetime) -> datetime | None:
 
 def told(schedule: Schedule) -> str:
     """What and when, in words: ``start on Mon, Fri at 07:30 (Europe/Zurich)``."""
+    return f"{schedule.action} {when(schedule)}"
+
+
+def when(schedule: Schedule) -> str:
+    """Its times in words: ``on Mon, Fri at 07:30 (Europe/Zurich)``."""
     if schedule.once_at is not None:
         local = schedule.once_at.astimezone(ZoneInfo(schedule.time_zone))
-        return f"{schedule.action} once on {local:%Y-%m-%d at %H:%M} ({schedule.time_zone})"
+        return f"once on {local:%Y-%m-%d at %H:%M} ({schedule.time_zone})"
     days = ", ".join(DAYS[day].capitalize() for day in schedule.weekdays)
-    return f"{schedule.action} on {days} at {_hours(schedule.time)} ({schedule.time_zone})"
+    return f"on {days} at {_hours(schedule.time)} ({schedule.time_zone})"
 
 
 def _tell(schedule: Schedule, kind: str, message: str, actor: User | None = None) -> None:

@@ -19,6 +19,7 @@ TABS: tuple[tuple[str, str, str], ...] = (
     ("snapshots", "Snapshots", "vm-snapshots"),
     ("network", "Network", "vm-network"),
     ("volumes", "Volumes", "vm-volumes"),
+    ("schedules", "Schedules", "vm-schedules"),
     ("console", "Console", "vm-console"),
 )
 

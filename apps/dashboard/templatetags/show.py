@@ -109,6 +109,8 @@ EVENT_ICONS = {
     "failed": "exclamation-triangle",
     "crashed": "exclamation-triangle",
     "missing": "exclamation-triangle",
+    "missed": "exclamation-triangle",
+    "skipped": "exclamation-triangle",
     "succeeded": "check",
     "probe": "signal",
     "identify": "shield-check",

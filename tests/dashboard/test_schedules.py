@@ -1,0 +1,174 @@
+"""Schedules of a machine: the tab, the form with its plan, on, off and gone, and the same in a real Chromium."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.utils import timezone
+from playwright.sync_api import Page, expect
+
+from apps.compute.models import Schedule
+from apps.compute.services.schedule import schedule_create
+from tests.dashboard.conftest import DESKTOP, PHONE
+
+Open = Callable[..., Page]
+HTMX = {"hx-request": "true"}
+WEEKLY = {
+    "action": "shutdown",
+    "repeat": "weekly",
+    "weekdays": ["mon", "fri"],
+    "time": "19:00",
+    "time_zone": "Europe/Zurich",
+}
+
+
+@pytest.fixture
+def vm(member: Any, make_vm: Any) -> Any:
+    return make_vm(member, "web-1")
+
+
+@pytest.fixture
+def send(client: Any, member: Any, vm: Any) -> Callable[..., Any]:
+    client.force_login(member)
+
+    def post(sent: dict[str, Any], **headers: Any) -> Any:
+        return client.post(f"/vms/{vm.pk}/schedules/new/", sent, headers=headers)
+
+    return post
+
+
+def next_year() -> int:
+    return timezone.now().year + 1
+
+
+def test_the_plan_says_when_it_is_due_first_and_writes_nothing(send: Any) -> None:
+    text = send(WEEKLY, **HTMX).content.decode()
+    assert "Shutdown on Mon, Fri at 19:00 (Europe/Zurich)" in text and ", 19:00</dd>" in text
+    assert not Schedule.objects.exists()
+
+
+def test_weekly_and_once_in_the_zone_that_was_chosen(send: Any, vm: Any) -> None:
+    assert send({**WEEKLY, "intent": "create"})["Location"] == f"/vms/{vm.pk}/schedules/"
+    assert (Schedule.objects.get().weekdays, str(Schedule.objects.get().time)) == ([0, 4], "19:00:00")
+    once = {**WEEKLY, "repeat": "once", "once_at": f"{next_year()}-07-01T06:30", "intent": "create"}
+    assert send(once).status_code == 302
+    assert Schedule.objects.get(once_at__isnull=False).once_at == datetime(next_year(), 7, 1, 4, 30, tzinfo=UTC)
+
+
+ONCE = {"repeat": "once", "once_at": "2099-01-01T00:00"}
+REFUSED = [
+    ({"weekdays": []}, "weekdays", "at least one weekday"),
+    ({"weekdays": ["someday"]}, "weekdays", "not one of the available choices"),
+    ({"time": ""}, "time", "HH:MM"),
+    ({"time": "25:00"}, "time", "HH:MM"),
+    ({"time_zone": "Europe/Atlantis"}, "time_zone", "no time zone"),
+    ({"time_zone": "../etc/passwd"}, "time_zone", "no time zone"),
+    ({**ONCE, "time_zone": "x" * 65}, "time_zone", "at most 64"),
+    ({**ONCE, "time_zone": "../etc/passwd"}, "time_zone", "no time zone"),
+    ({"time_zone": ""}, "time_zone", "required"),
+    ({"action": "delete"}, "action", "not one of the available choices"),
+    ({"repeat": "never"}, "repeat", "not one of the available choices"),
+    ({**ONCE, "once_at": ""}, "once_at", "Choose a day"),
+    ({**ONCE, "once_at": "tomorrow"}, "once_at", "valid date"),
+    (ONCE, "once_at", "at most five years"),
+    ({**ONCE, "once_at": "0001-01-01T00:00"}, "once_at", "in the future"),
+    ({**ONCE, "once_at": "9999-12-31T23:59"}, "once_at", "at most five years"),
+]
+
+
+@pytest.mark.parametrize(("change", "field", "words"), REFUSED)
+def test_a_refusal_stands_at_its_field(send: Any, change: dict[str, Any], field: str, words: str) -> None:
+    answer = send({**WEEKLY, **change, "intent": "create"})
+    assert answer.status_code == 422
+    assert words in str(answer.context["form"].errors.get(field)), dict(answer.context["form"].errors)
+    assert not Schedule.objects.exists()
+
+
+@pytest.fixture
+def weekly(vm: Any) -> Schedule:
+    times = {"weekdays": ["mon"], "time": "07:30", "time_zone": "America/Argentina/ComodRivadavia"}
+    return schedule_create(actor=vm.owner, vm_id=vm.pk, action="start", **times)
+
+
+def test_off_on_and_gone(client: Any, member: Any, vm: Any, weekly: Schedule) -> None:
+    client.force_login(member)
+    url = f"/schedules/{weekly.pk}"
+    text = client.post(f"{url}/enable/", {"enabled": "false"}, follow=True).content.decode()
+    assert "Disabled: start on Mon at 07:30" in text and ">Enable</button>" in text
+    assert Schedule.objects.get().next_run is None
+    client.post(f"{url}/enable/", {"enabled": "true"})
+    assert Schedule.objects.get().next_run is not None
+    assert "No schedules yet" in client.post(f"{url}/delete/", follow=True).content.decode()
+    assert not Schedule.objects.exists()
+
+
+def test_one_that_is_over_cannot_be_enabled_again(client: Any, member: Any, vm: Any) -> None:
+    client.force_login(member)
+    soon = timezone.now() + timedelta(hours=1)
+    made = schedule_create(actor=member, vm_id=vm.pk, action="start", once_at=soon)
+    Schedule.objects.update(once_at=soon - timedelta(days=1), next_run=None)
+    assert ">Over<" in client.get(f"/vms/{vm.pk}/schedules/").content.decode()
+    Schedule.objects.update(enabled=False)
+    answer = client.post(
+        f"/schedules/{made.pk}/enable/",
+        {"enabled": "true"},
+        follow=True,
+        headers={"referer": f"http://testserver/vms/{vm.pk}/schedules/"},
+    )
+    assert "lies in the future" in answer.content.decode()
+
+
+def test_another_member_finds_none(client: Any, other: Any, vm: Any, weekly: Schedule) -> None:
+    client.force_login(other)
+    assert client.get(f"/vms/{vm.pk}/schedules/").status_code == 404
+    for verb in ("enable", "delete"):
+        assert client.post(f"/schedules/{weekly.pk}/{verb}/").status_code == 404
+    assert Schedule.objects.get().enabled
+
+
+def test_a_viewer_reads_only(client: Any, viewer: Any, make_vm: Any) -> None:
+    vm = make_vm(viewer, "web-1")
+    client.force_login(viewer)
+    text = client.get(f"/vms/{vm.pk}/schedules/").content.decode()
+    assert "No schedules yet" in text and "Add schedule" not in text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_adding_one_in_the_browser(open_as: Open, member: Any, vm: Any) -> None:
+    page = open_as(member, f"/vms/{vm.pk}/schedules/", timezone_id="Europe/Zurich")
+    page.get_by_role("link", name="Add schedule").click()
+    expect(page.get_by_label("Time zone")).to_have_value("Europe/Zurich")
+    plan = page.get_by_label("The plan")
+    page.get_by_label("Action").select_option("Shut down")
+    expect(plan).to_contain_text("Shutdown on Mon, Tue, Wed, Thu, Fri at 07:00 (Europe/Zurich)")
+    page.get_by_text("Once", exact=True).click()
+    expect(page.get_by_label("Saturday")).to_be_hidden()
+    page.get_by_label("Day and time").fill(f"{next_year()}-01-02T03:04")
+    page.get_by_label("Day and time").blur()
+    expect(plan).to_contain_text(f"Shutdown once on {next_year()}-01-02 at 03:04")
+    plan.get_by_role("button", name="Add schedule").click()
+    expect(page.locator(".toast")).to_contain_text("Scheduled: shutdown once")
+    page.get_by_role("button", name="Disable").click()
+    expect(page.locator("main").get_by_text("Disabled", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Delete: Shut down").click()
+    expect(page.get_by_role("heading", name="No schedules yet")).to_be_visible()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing(
+    open_as: Open, member: Any, vm: Any, make_vm: Any, weekly: Schedule, scheme: str, viewport: Any
+) -> None:
+    empty = make_vm(member, "w" * 63)
+    Schedule.objects.create(vm=vm, owner=member, action="power-off", weekdays=[*range(7)], time="01:00", enabled=False)
+    page = open_as(member, f"/vms/{vm.pk}/schedules/", viewport=viewport, color_scheme=scheme)
+    for path in (f"{vm.pk}/schedules/", f"{empty.pk}/schedules/", f"{empty.pk}/schedules/new/"):
+        page.goto(f"/vms/{path}")
+        if not path.endswith("new/"):
+            expect(page.locator(".tab[aria-current]")).to_be_in_viewport(ratio=0.9)  # a pixel of it is below the line
+        found = Axe().run(page)
+        assert found.violations_count == 0, f"{path}: {found.generate_report()}"
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
