@@ -9,11 +9,8 @@ from imagebuild.probe import ProbeKernel
 from imagebuild.process import run
 
 MODULES = ("biosdisk", "iso9660", "linux", "normal")
-CONFIGURATION = b"""\
-linux /vmlinuz console=ttyS0,115200 quiet cloudsite.stay
-initrd /initrd
-boot
-"""
+# GRUB, on BIOS, does not get the last sectors of a CD right: what it reads there must not be all of its commands.
+CONFIGURATION = b"linux /vmlinuz console=ttyS0,115200 quiet cloudsite.stay\ninitrd /initrd\nboot\n" + b"#" * 4096
 
 
 def build(kernel: ProbeKernel, *, cache_dir: Path) -> Path:
