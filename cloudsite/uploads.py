@@ -43,7 +43,7 @@ class UploadBody:
         first = Answer()
         headers = [header for header in scope["headers"] if header[0] not in ONLY_LATER]
         try:
-            await self.application({**scope, KEY: upload, "headers": headers}, _no_body, first.keep)
+            await self.application({**scope, KEY: upload, "headers": headers}, _no_body(), first.keep)
             if upload.file is None:
                 await first.send_on(send)
                 return
@@ -55,11 +55,19 @@ class UploadBody:
         finally:
             upload.close()
         if whole:
-            await self.application({**scope, KEY: upload}, _no_body, send)
+            await self.application({**scope, KEY: upload}, _no_body(), send)
 
 
-async def _no_body() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
+def _no_body() -> Receive:
+    """A request whose body is empty and whose client stays: Django goes on listening, and takes nothing but its end."""
+    coming: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        if not coming:
+            await asyncio.Event().wait()
+        return coming.pop()
+
+    return receive
 
 
 async def _store(upload: Upload, receive: Receive) -> bool:
