@@ -32,6 +32,7 @@ LOOK_SECONDS = 0.2
 FIRST_BACK_OFF = 0.5
 LONGEST_BACK_OFF = 30.0
 STABLE_SECONDS = 60.0
+LAST_WORDS_SECONDS = 2.0
 """A process that ran this long starts again with the shortest back-off."""
 
 
@@ -136,6 +137,9 @@ class Supervisor:
         ready = spec.ready
         wait_until(lambda: not self._running(child) or ready(), timeout=spec.ready_seconds)
         if not self._running(child) or not ready():
+            if not self._running(child):
+                for thread in child.threads:  # its last words may still be on their way to the log
+                    thread.join(LAST_WORDS_SECONDS)
             raise BootstrapError(f"{spec.name} did not start.\n{self._last_lines(spec.name)}")
 
     def _spawn(self, child: _Child) -> None:
