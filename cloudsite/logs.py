@@ -55,7 +55,12 @@ def configure(*, level: str) -> None:
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
             "root": {"handlers": ["stderr"], "level": level},
-            "loggers": {"django.server": {"level": "WARNING"}, "axes": {"level": "WARNING"}},
+            "loggers": {
+                "django.server": {"level": "WARNING"},
+                "axes": {"level": "WARNING"},
+                # At DEBUG it writes every frame: what people type into consoles, passwords included.
+                "websockets": {"level": "INFO"},
+            },
         },
     )
     structlog.configure(
