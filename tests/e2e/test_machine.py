@@ -82,7 +82,8 @@ def test_uefi_and_compatible_guests_boot(
 ) -> None:
     host, place = lab_hosts[0], enrolled[0]["name"]
     uefi = enter(cloud, "tiny-uefi", tiny_uefi_image, firmware="uefi")
-    modern = cloud.create("modern-1", image=uefi, host=place)
+    # With 128 MiB the firmware leaves GRUB too little to load a kernel.
+    modern = cloud.create("modern-1", image=uefi, host=place, memory_mib=256)
     old = cloud.create("old-1", devices="compatible", host=place)
     assert (modern["firmware"], old["devices"]) == ("uefi", "compatible")
     assert "OVMF" in host.virsh("dumpxml", modern["id"])
