@@ -53,4 +53,7 @@ lab: ## start two real libvirt hosts in namespaces and enrol them (ARGS="down --
 bench: ## measure against the same steps by hand
 	@$(BOOTSTRAP) tool bench $(ARGS)
 
-.PHONY: help run stop logs preflight manage service backup restore uninstall test check generate lock fresh lab bench
+soak: ## run the long real-machine tests, and those that are not green yet
+	@$(BOOTSTRAP) test -m soak
+
+.PHONY: help run stop logs preflight manage service backup restore uninstall test check generate lock fresh lab bench soak
