@@ -138,6 +138,8 @@ class Cloud:
         for name, start in {**starts, "watch": self.start_watch, "console": self.start_console}.items():
             if not self.runs(name):
                 start()
+        # After a restart of PostgreSQL the web process answers 503 until its pool has connected anew.
+        wait_for(lambda: self.browser.get("/readyz").is_success, seconds=30, what="the web process to be ready")
 
     def stop(self) -> None:
         for name in self.processes:

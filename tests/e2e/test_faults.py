@@ -105,6 +105,7 @@ def test_postgresql_restarted_during_a_create(
     fault = cloud.stop_worker_at("vm.create.define.b")
     vm, operation = cloud.ask("restarted-1", host=enrolled[1]["name"])
     stands_still(fault)
+    cloud.sign_in()  # a token that ends meanwhile would be refused without a look into the database
     cloud.postgres.stop()
     cloud.kill("worker", signal.SIGCONT)
     for answer in (cloud.http.get("vms/"), cloud.http.post("vms/", json={"name": "no"})):

@@ -68,8 +68,10 @@ def test_web_1_from_the_real_image(
         what="an accepted SSH login",
         every=1.0,
     )
+    # The guest waits itself: asking every second, each time by a new login and a new Python, took most of its one
+    # emulated CPU away from cloud-init.
     wait_for(
-        lambda: "done" in login(host, address, "cloud-init status"),
+        lambda: "done" in login(host, address, "cloud-init status --wait", timeout=60),
         seconds=120,
         what="cloud-init to be done",
         every=1.0,
