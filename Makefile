@@ -53,7 +53,4 @@ lab: ## start two real libvirt hosts in namespaces and enrol them (ARGS="down --
 bench: ## measure against the same steps by hand
 	@$(BOOTSTRAP) tool bench $(ARGS)
 
-soak: ## run the long real-machine tests, and those that are not green yet
-	@$(BOOTSTRAP) test -m soak
-
-.PHONY: help run stop logs preflight manage service backup restore uninstall test check generate lock fresh lab bench soak
+.PHONY: help run stop logs preflight manage service backup restore uninstall test check generate lock fresh lab bench

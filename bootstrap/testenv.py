@@ -25,7 +25,7 @@ REQUIREMENTS = settings.CODE_DIR / "requirements" / "dev.txt"
 VENV = settings.CODE_DIR / ".venv"
 STAGE_SECONDS = 1800.0
 FAST_STAGE = ("-n", "2", "-m", "not lab")
-LAB_STAGE = ("-m", "lab and not soak")
+LAB_STAGE = ("-m", "lab")
 TESTS_FAILED = 1
 NO_TESTS_COLLECTED = 5
 MOST_AGAIN = 8
@@ -170,7 +170,7 @@ def _lab_stage(pytest: Callable[[Sequence[str]], int]) -> int:
     if not commands.is_root():
         say("The tests on real machines need root (namespaces, loop devices): `sudo make test` runs them too.")
         return 0
-    status = _again_alone(pytest, pytest(LAB_STAGE), LAB_STAGE[1])
+    status = _again_alone(pytest, pytest(LAB_STAGE), "lab")
     return 0 if status == NO_TESTS_COLLECTED else status
 
 

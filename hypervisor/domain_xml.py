@@ -105,6 +105,9 @@ def _os(spec: DomainSpec, path_of: PathOf) -> Element:
     os = E.os(E.type("hvm", arch=spec.architecture, machine=spec.machine))
     if spec.firmware == "uefi":
         os.set("firmware", "efi")
+        # Of itself libvirt takes the first description there is, in Debian the one with Secure Boot and the keys of
+        # Microsoft, which refuses every boot loader that is not signed by them.
+        os.append(E.firmware(*(E.feature(enabled="no", name=name) for name in ("enrolled-keys", "secure-boot"))))
     direct = spec.direct_boot
     if direct is not None:
         os.append(E.kernel(path_of(direct.pool, direct.kernel)))
