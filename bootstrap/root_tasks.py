@@ -63,20 +63,30 @@ def get_consent() -> None:
 
     :raises BootstrapError: when the answer is no.
     """
-    if is_root() or run(["sudo", "-n", "true"], timeout=20, check=False).returncode == 0:
+    if is_root() or asks_nothing():
         if not confirm("Go on?"):
             raise BootstrapError("Nothing was changed.")
         return
     get_ticket("Go on? The password of %u for sudo (Ctrl-C: change nothing): ")
 
 
+def asks_nothing() -> bool:
+    """Whether sudo runs a command without a password: by a rule, or since it asked a moment ago.
+
+    ``sudo -v`` does not tell: it wants a password as soon as one rule of the user's does, like that of the group sudo.
+    """
+    return run(["sudo", "-n", "true"], timeout=20, check=False).returncode == 0
+
+
 def get_ticket(prompt: str) -> None:
-    """Let sudo ask for the password now, so that what follows runs through.
+    """Let sudo ask for the password now if it has to, so that what follows runs through.
 
     In our own process group: a program in another one may not read from the terminal.
 
     :raises BootstrapError: when sudo refuses.
     """
+    if asks_nothing():
+        return
     asked = subprocess.run(["sudo", "-p", prompt, "-v"], timeout=300, check=False)
     if asked.returncode != 0:
         raise BootstrapError("sudo refused; nothing was changed.")

@@ -1,4 +1,4 @@
-"""The one question: asked at a terminal, never of a script, and a no changes nothing."""
+"""The one question: asked at a terminal, never of a script, and a no changes nothing. And sudo's own question."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from bootstrap.console import confirm
+from bootstrap.errors import BootstrapError
+from bootstrap.root_tasks import get_ticket
 from bootstrap.settings import CODE_DIR
 from tests.bootstrap.test_nginx import free_ports
 
@@ -75,3 +77,17 @@ def test_only_a_yes_is_a_yes(monkeypatch: pytest.MonkeyPatch, answer: str, meant
     monkeypatch.setattr("sys.stdin", Terminal())
     monkeypatch.setattr("builtins.input", lambda _: answer)
     assert confirm("Go on?") is meant
+
+
+@pytest.mark.parametrize("may", [True, False], ids=["a rule without password", "a password for everything"])
+def test_sudo_is_asked_only_if_it_wants_a_password(short_dir: Path, monkeypatch: pytest.MonkeyPatch, may: bool) -> None:
+    """Somebody in the group sudo who also has a rule NOPASSWD: ``sudo -v`` wants a password, commands do not."""
+    sudo = short_dir / "sudo"
+    sudo.write_text(f"#!/bin/sh\ncase \"$*\" in '-n true') exit {0 if may else 1};; *) exit 1;; esac\n")
+    sudo.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{short_dir}:{os.environ['PATH']}")
+    if may:
+        get_ticket("Password: ")
+    else:
+        with pytest.raises(BootstrapError, match="sudo refused"):
+            get_ticket("Password: ")
