@@ -63,6 +63,8 @@ def later_root_tasks(settings: Settings) -> list[str]:
         sentences.append(f"make the state directory {settings.state_dir}")
     if packages.missing(["libvirt-daemon-system"]) or not libvirtd.runs():
         sentences.append("start libvirtd and leave it running")
+    if libvirtd.kvm_is_closed():
+        sentences.append(libvirtd.KVM_IS_OPENED)
     if settings.image == "on" and not images.image_record(settings).exists():
         sentences.append("fetch or build the image debian-12 (about two minutes, cached afterwards)")
     return sentences

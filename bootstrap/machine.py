@@ -28,6 +28,8 @@ class Changes:
     memberships: tuple[tuple[str, str], ...] = ()
     """Pairs of user and group."""
     units: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    """Device nodes that were root's alone and were given to a group."""
     installations: tuple[str, ...] = ()
     """State directories that use the above."""
 
@@ -55,6 +57,7 @@ def add(
     users: Sequence[str] = (),
     memberships: Sequence[tuple[str, str]] = (),
     units: Sequence[str] = (),
+    devices: Sequence[str] = (),
     installations: Sequence[str] = (),
 ) -> None:
     """Add to the record what was just done."""
@@ -65,6 +68,7 @@ def add(
         users=_union(before.users, users),
         memberships=tuple(sorted({*before.memberships, *memberships})),
         units=_union(before.units, units),
+        devices=_union(before.devices, devices),
         installations=_union(before.installations, installations),
     )
     if after != before:

@@ -36,6 +36,7 @@ class Plan:
     packages: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
     memberships: tuple[tuple[str, str], ...] = ()
+    devices: tuple[str, ...] = ()
     stays: tuple[str, ...] = ()
 
     def sentences(self) -> list[str]:
@@ -48,6 +49,7 @@ class Plan:
         if self.packages:
             found.append(f"remove {len(self.packages)} Debian packages: {' '.join(self.packages)}")
         found += [f"take {user} out of the group {group}" for user, group in self.memberships]
+        found += [f"give {name} back to root alone" for name in self.devices]
         return found + [f"remove the user {name}" for name in self.users]
 
 
@@ -103,6 +105,7 @@ def make_plan(settings: Settings, record: Path = machine.RECORD) -> Plan:
         packages=tuple(removable),
         users=tuple(name for name in changes.users if accounts.user_exists(name)),
         memberships=changes.memberships,
+        devices=tuple(name for name in changes.devices if Path(name).exists()),
         stays=(*stays, *kept),
     )
 
@@ -186,6 +189,9 @@ def take_back(plan: Plan, settings: Settings) -> None:
         if plan.packages:
             _daemons(plan)
             attempt(["apt-get", "-qq", "-y", "purge", *plan.packages], PURGE_SECONDS)
+        for name in plan.devices:
+            attempt(["chown", "root:root", name])
+            attempt(["chmod", "600", name])
         for user, group in plan.memberships:
             attempt(["gpasswd", "--delete", user, group])
         for name in plan.users:
@@ -237,6 +243,7 @@ def _forget(plan: Plan, settings: Settings) -> None:
         users=tuple(name for name in changes.users if name not in plan.users),
         memberships=tuple(pair for pair in changes.memberships if pair not in plan.memberships),
         units=tuple(name for name in changes.units if name not in plan.units),
+        devices=tuple(name for name in changes.devices if name not in plan.devices),
         installations=tuple(path for path in changes.installations if path != str(settings.state_dir)),
     )
     if rest == machine.Changes():
