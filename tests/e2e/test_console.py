@@ -61,7 +61,9 @@ def test_the_prompt_is_seen_and_answers(
     rows = sign_in(page)
     page.keyboard.type("echo $((6 * 7)) on $(hostname)\n")
     expect(rows).to_contain_text("42 on tiny", timeout=30_000)
-    page.keyboard.type("sleep 600\n")
+    # Not before the shell has left its line editor, which would take Ctrl-C for a key.
+    page.keyboard.type("echo sle''eps; sleep 600\n")
+    expect(rows).to_contain_text("sleeps", timeout=30_000)
     page.keyboard.press("Control+c")
     page.keyboard.type("echo back again: $((40 + 2))\n")
     expect(rows).to_contain_text("back again: 42", timeout=30_000)
