@@ -103,6 +103,8 @@ def test_a_signal_stops_all_it_started(short_dir: Path, sig: signal.Signals) -> 
 def test_what_a_killed_supervisor_left_is_ended_at_the_next_start(short_dir: Path) -> None:
     first = outside(short_dir)
     groups = [pid_of(short_dir, name) for name in ("family", "stubborn")]
+    # Each leader has its child: before that neither the one nor the trap of the other outlives the supervisor.
+    assert wait_until(lambda: all(len(processes.group_members(group)) == 2 for group in groups), timeout=BOUND)
     first.kill()
     finish(first)
     assert any(processes.group_members(group) for group in groups), "nothing was left, so nothing is proven"
