@@ -23,7 +23,7 @@ from bootstrap.waiting import wait_until
 
 REQUIREMENTS = settings.CODE_DIR / "requirements" / "dev.txt"
 VENV = settings.CODE_DIR / ".venv"
-STAGE_SECONDS = 2700.0
+STAGE_SECONDS = 1800.0
 FAST_STAGE = ("-n", "2", "-m", "not lab")
 LAB_STAGE = ("-m", "lab")
 TESTS_FAILED = 1
