@@ -56,7 +56,7 @@ class VMAdmin(ReadOnlyAdmin):
 
 @admin.register(Schedule)
 class ScheduleAdmin(ReadOnlyAdmin):
-    list_display = ["vm", "action", "owner", "enabled", "next_run", "last_run"]
+    list_display = ["vm", "action", "keep", "owner", "enabled", "next_run", "last_run"]
     list_filter = ["action", "enabled"]
     search_fields = ["vm__name"]
     list_select_related = ["vm", "owner"]

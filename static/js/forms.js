@@ -5,7 +5,7 @@
   function showBelonging(root) {
     for (const part of root.querySelectorAll("[data-shown-for]")) {
       const [name, value] = part.dataset.shownFor.split("=");
-      const chosen = document.querySelector(`[name="${name}"]:checked`);
+      const chosen = document.querySelector(`[name="${name}"]:checked, select[name="${name}"]`);
       part.hidden = !chosen || !value.split("|").includes(chosen.value);
     }
   }

@@ -85,6 +85,41 @@ def test_what_is_refused(client: Any, vm: Any, body: dict[str, Any], status: int
     assert everything() == before
 
 
+NIGHTLY = {"action": "snapshot", "weekdays": ["mon"], "time": "02:00"}
+
+
+def test_one_of_snapshots_says_how_many_stay(client: Any, vm: Any) -> None:
+    made = make(client, vm, NIGHTLY).json()
+    assert (made["action"], made["keep"]) == ("snapshot", 7)
+    path = f"/api/v1/schedules/{made['id']}/"
+    assert client.patch(path, {"keep": 2}, format="json").json()["keep"] == 2
+    assert client.patch(path, {"time": "03:00"}, format="json").json()["keep"] == 2
+    assert client.patch(path, {"action": "start"}, format="json").json()["keep"] is None
+    problem_of(client.patch(path, {"keep": 3}, format="json"), 422, "schedule.keep", field="keep")
+    assert client.patch(path, {"action": "snapshot", "keep": 3}, format="json").json()["keep"] == 3
+    plan = client.post(f"/api/v1/vms/{vm.pk}/schedules/?dry_run=true", {**NIGHTLY, "keep": 1}, format="json").json()
+    assert plan["plan"]["changes"] == ["snapshot on Mon at 02:00 (UTC), only the newest is kept"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({**NIGHTLY, "keep": 0}, 422),
+        ({**NIGHTLY, "keep": -1}, 422),
+        ({**NIGHTLY, "keep": 21}, 422),
+        ({**NIGHTLY, "keep": 10**30}, 422),
+        ({**NIGHTLY, "keep": "all"}, 400),
+        ({**NIGHTLY, "keep": None}, 400),
+        ({**NIGHTLY, "keep": 2.5}, 400),
+        ({**WEEKLY, "keep": 7}, 422),
+    ],
+)
+def test_a_number_to_keep_that_makes_no_sense(client: Any, vm: Any, body: dict[str, Any], status: int) -> None:
+    before = everything()
+    problem_of(make(client, vm, body), status, field="keep")
+    assert everything() == before
+
+
 def test_there_is_an_end_to_them(client: Any, vm: Any) -> None:
     for _ in range(20):
         assert make(client, vm, WEEKLY).status_code == 201

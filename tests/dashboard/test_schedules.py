@@ -57,6 +57,14 @@ def test_weekly_and_once_in_the_zone_that_was_chosen(send: Any, vm: Any) -> None
     assert Schedule.objects.get(once_at__isnull=False).once_at == datetime(next_year(), 7, 1, 4, 30, tzinfo=UTC)
 
 
+def test_snapshots_with_how_many_stay(send: Any, vm: Any) -> None:
+    assert "the newest 7 are kept" in send({**WEEKLY, "action": "snapshot", "keep": "7"}, **HTMX).content.decode()
+    assert send({**WEEKLY, "action": "snapshot", "keep": "", "intent": "create"}).status_code == 302
+    assert Schedule.objects.get().keep == 7
+    assert send({**WEEKLY, "keep": "3", "intent": "create"}).status_code == 302, "it is hidden, and means nothing"
+    assert Schedule.objects.exclude(action="snapshot").get().keep is None
+
+
 ONCE = {"repeat": "once", "once_at": "2099-01-01T00:00"}
 REFUSED = [
     ({"weekdays": []}, "weekdays", "at least one weekday"),
@@ -68,6 +76,9 @@ REFUSED = [
     ({**ONCE, "time_zone": "x" * 65}, "time_zone", "at most 64"),
     ({**ONCE, "time_zone": "../etc/passwd"}, "time_zone", "no time zone"),
     ({"time_zone": ""}, "time_zone", "required"),
+    ({"action": "snapshot", "keep": "0"}, "keep", "from 1 to 20"),
+    ({"action": "snapshot", "keep": "21"}, "keep", "from 1 to 20"),
+    ({"action": "snapshot", "keep": "many"}, "keep", "whole number"),
     ({"action": "delete"}, "action", "not one of the available choices"),
     ({"repeat": "never"}, "repeat", "not one of the available choices"),
     ({**ONCE, "once_at": ""}, "once_at", "Choose a day"),
@@ -141,7 +152,11 @@ def test_adding_one_in_the_browser(open_as: Open, member: Any, vm: Any) -> None:
     page.get_by_role("link", name="Add schedule").click()
     expect(page.get_by_label("Time zone")).to_have_value("Europe/Zurich")
     plan = page.get_by_label("The plan")
+    page.get_by_label("Action").select_option("Take a snapshot")
+    page.get_by_label("How many to keep").fill("3")
+    expect(plan).to_contain_text("at 07:00 (Europe/Zurich), the newest 3 are kept")
     page.get_by_label("Action").select_option("Shut down")
+    expect(page.get_by_label("How many to keep")).to_be_hidden()
     expect(plan).to_contain_text("Shutdown on Mon, Tue, Wed, Thu, Fri at 07:00 (Europe/Zurich)")
     page.get_by_text("Once", exact=True).click()
     expect(page.get_by_label("Saturday")).to_be_hidden()

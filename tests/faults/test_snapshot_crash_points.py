@@ -67,3 +67,31 @@ def test_create_revert_and_delete_survive_a_worker_that_dies_anywhere(cloud: Any
         carry_out(cloud, kind, vms, wishes)
         assert [state_of(cloud, vm) for vm in vms] == [wanted] * len(vms)
     cloud.assert_counters_are_sums()
+
+
+def test_the_oldest_of_a_schedule_goes_once_wherever_a_worker_dies(cloud: Any) -> None:
+    """Only the steps that a scheduled snapshot has beyond one made by hand."""
+    from apps.compute.services.schedule import schedule_create
+    from apps.events.models import Event
+
+    points = [f"snapshot.create.{step}.{moment}" for step in ("thin", "forget") for moment in ("a", "b", "c")]
+    cloud.worker(concurrency=3)
+    made = [cloud.create(f"vm-{number}") for number in range(len(points))]
+    cloud.wait(*(operation for _vm, operation in made))
+    vms = [vm for vm, _operation in made]
+    nightly = {"action": "snapshot", "keep": 1, "weekdays": ["mon"], "time": "02:00"}
+    schedules = {vm.pk: schedule_create(actor=cloud.admin, vm_id=vm.pk, **nightly) for vm in vms}
+
+    def take(name: str) -> list[Any]:
+        return [wish(cloud, "create", vm_id=vm.pk, name=name, schedule=schedules[vm.pk]) for vm in vms]
+
+    cloud.wait(*take("auto-1"))
+    for vm, point in zip(vms, points, strict=True):
+        cloud.fault(point, vm.pk)
+    cloud.wait(*take("auto-2"))
+    assert cloud.faults_left() == []
+    for vm in vms:
+        assert state_of(cloud, vm)["snapshots"] == 1
+        assert vm.snapshots.get().name == "auto-2"
+        told = Event.objects.filter(target_id=vm.pk, kind__in=["snapshot.surplus", "snapshot.gone"])
+        assert told.count() == 1

@@ -8,7 +8,9 @@ import uuid
 from django.db.models import QuerySet
 
 from apps.compute.models import VM, DesiredPower, Power, Size, Snapshot, SnapshotPhase
+from apps.compute.selectors.snapshot import snapshots_surplus
 from apps.errors import Conflict, Unavailable
+from apps.events.services import event_record
 from apps.hosts.capacity import Demand, capacity_resize
 from apps.operations.models import Operation
 from apps.storage.models import Volume
@@ -56,6 +58,38 @@ def snapshot_create(run: Run) -> None:
         _let_run_on(run, vm, hypervisor)
         _record(run, vm, hypervisor)
         record_power(run, vm, hypervisor)
+    _thin(run, vm, snapshot, hypervisor)
+
+
+def _thin(run: Run, vm: VM, snapshot: Snapshot, hypervisor: Hypervisor) -> None:
+    """Delete what its schedule does not keep, only now that the new one is there. One in each claim: it may last."""
+    schedule = snapshot.schedule
+    if schedule is None or schedule.keep is None:
+        return
+    surplus = snapshots_surplus(schedule_id=schedule.pk, keep=schedule.keep)
+    if not surplus:
+        return
+    oldest = surplus[0]
+    take_over(run, vm)
+    with run.step("thin", f"Deleting {oldest.name}, which its schedule does not keep", progress=96):
+        with run.write():
+            _mark_surplus(run, vm, oldest, keep=schedule.keep)
+        done = hypervisor.remove_snapshot(vm.pk, oldest.host_name)
+    if not done:
+        raise Postpone("The host is deleting an older snapshot", seconds=POLL_SECONDS)
+    with run.step("forget", "Looking at the snapshots", progress=98):
+        _record(run, vm, hypervisor, gone=oldest)
+    if len(surplus) > 1:
+        raise Postpone("There are more snapshots to delete", seconds=0, renew=True)
+
+
+def _mark_surplus(run: Run, vm: VM, snapshot: Snapshot, *, keep: int) -> None:
+    other = Snapshot.objects.filter(pk=snapshot.pk).exclude(phase=SnapshotPhase.DELETING)
+    if other.update(phase=SnapshotPhase.DELETING):
+        message = f"The snapshot {snapshot.name} goes: its schedule keeps {keep} and has newer ones"
+        event_record(
+            kind="snapshot.surplus", target_type="vm", target=vm, operation_id=run.operation.pk, message=message
+        )
 
 
 def _write(run: Run, vm: VM, snapshot: Snapshot, hypervisor: Hypervisor) -> None:
@@ -116,6 +150,8 @@ def snapshot_create_failed(operation: Operation, message: str) -> None:
     """It stays visible with the reason; retry tries again, delete takes away whatever there is."""
     _of(operation).filter(phase=SnapshotPhase.CREATING).update(phase=SnapshotPhase.ERROR, reason=message[:500])
     _of(operation).filter(phase=SnapshotPhase.ERROR).update(reason=message[:500])
+    beside = Snapshot.objects.filter(schedule__snapshots=operation.params["snapshot"])
+    Snapshot.objects.filter(pk__in=beside, phase=SnapshotPhase.DELETING).update(phase=SnapshotPhase.READY)
 
 
 def snapshot_delete(run: Run) -> None:

@@ -35,6 +35,7 @@ class ScheduleSerializer(serializers.ModelSerializer[Schedule]):
             "vm",
             "owner",
             "action",
+            "keep",
             "once_at",
             "weekdays",
             "time",
@@ -53,6 +54,7 @@ class ScheduleSerializer(serializers.ModelSerializer[Schedule]):
 
 class ScheduleUpdateSerializer(StrictSerializer):
     action = serializers.ChoiceField(choices=Action.choices, required=False)
+    keep = serializers.IntegerField(required=False, help_text="Of a snapshot's schedule: how many stay. Default: 7.")
     once_at = serializers.DateTimeField(required=False)
     weekdays = serializers.ListField(child=serializers.ChoiceField(choices=DAYS), max_length=7, required=False)
     time = serializers.CharField(max_length=5, required=False)

@@ -36,6 +36,7 @@ class SnapshotSerializer(serializers.ModelSerializer[Snapshot]):
     vm = serializers.UUIDField(source="vm_id", read_only=True)
     vm_name = serializers.CharField(source="vm.name", read_only=True)
     parent = serializers.UUIDField(source="parent_id", allow_null=True, read_only=True)  # type: ignore[assignment]  # DRF uses the name too
+    schedule = serializers.UUIDField(source="schedule_id", allow_null=True, read_only=True)
     status = serializers.ChoiceField(choices=SnapshotPhase.choices, source="phase", read_only=True)
     quiesced = serializers.SerializerMethodField(help_text=NEVER_QUIESCED)
 
@@ -46,6 +47,7 @@ class SnapshotSerializer(serializers.ModelSerializer[Snapshot]):
             "name",
             "vm",
             "vm_name",
+            "schedule",
             "status",
             "reason",
             "parent",

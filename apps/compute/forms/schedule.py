@@ -5,9 +5,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.conf import settings
 from django.utils import timezone
 
 from apps.compute.models import Action
+from apps.compute.models.schedule import KEPT
 from apps.compute.timetable import DAYS, zone_names
 
 WEEKLY, ONCE = "weekly", "once"
@@ -18,6 +20,12 @@ class ScheduleCreateForm(forms.Form):
     """What and when: every week on days at a time, or once at a moment; both as clocks in the time zone show it."""
 
     action = forms.ChoiceField(choices=Action.choices)
+    keep = forms.IntegerField(
+        label="How many to keep",
+        required=False,
+        help_text="The oldest that this schedule took are deleted when there are more. Those made by hand stay.",
+        widget=forms.NumberInput(attrs={"min": 1, "inputmode": "numeric"}),
+    )
     repeat = forms.ChoiceField(choices=[(WEEKLY, "Every week"), (ONCE, "Once")], widget=forms.RadioSelect)
     weekdays = forms.MultipleChoiceField(
         label="Days",
@@ -37,7 +45,8 @@ class ScheduleCreateForm(forms.Form):
     )
 
     def __init__(self, data: Any = None) -> None:
-        first = {"action": Action.START, "repeat": WEEKLY, "weekdays": list(DAYS[:5]), "time": "07:00"}
+        first: dict[str, Any] = {"action": Action.START, "repeat": WEEKLY, "weekdays": list(DAYS[:5]), "time": "07:00"}
+        first["keep"] = min(KEPT, settings.SNAPSHOTS_PER_VM)
         super().__init__(data, initial={**first, "time_zone": "UTC"})
         if data is None:
             self.fields["time_zone"].widget.attrs["data-own-time-zone"] = True
@@ -60,6 +69,8 @@ class ScheduleCreateForm(forms.Form):
             when: dict[str, Any] = {"once_at": self._moment(data["once_at"], data["time_zone"])}
         else:
             when = {"weekdays": data["weekdays"], "time": data["time"]}
+        if data["action"] == Action.SNAPSHOT and data["keep"] is not None:
+            when["keep"] = data["keep"]
         return {"action": data["action"], "time_zone": data["time_zone"], **when}
 
     def _moment(self, typed: datetime, zone: str) -> datetime:

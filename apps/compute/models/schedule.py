@@ -9,12 +9,16 @@ from django.db.models import Q
 
 from apps.compute.models.vm import VM
 
+KEPT = 7
+"""Snapshots of one schedule, where nothing else is said."""
+
 
 class Action(models.TextChoices):
     START = "start", "Start"
     SHUTDOWN = "shutdown", "Shut down"
     POWER_OFF = "power-off", "Power off"
     REBOOT = "reboot", "Reboot"
+    SNAPSHOT = "snapshot", "Take a snapshot"
 
 
 class Schedule(models.Model):
@@ -27,6 +31,7 @@ class Schedule(models.Model):
     vm = models.ForeignKey(VM, on_delete=models.CASCADE, related_name="schedules")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="schedules")
     action = models.CharField(max_length=10, choices=Action.choices)
+    keep = models.PositiveSmallIntegerField(null=True, help_text="How many of its snapshots are kept.")
     once_at = models.DateTimeField(null=True, help_text="Empty for a weekly one.")
     weekdays = ArrayField(models.PositiveSmallIntegerField(), default=list, help_text="Monday is 0.")
     time = models.TimeField(null=True, help_text="Local time in the time zone.")
@@ -43,7 +48,11 @@ class Schedule(models.Model):
                 condition=Q(once_at__isnull=False, weekdays=[], time__isnull=True)
                 | Q(once_at__isnull=True, time__isnull=False) & ~Q(weekdays=[]),
                 name="schedule_once_or_weekly",
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(action=Action.SNAPSHOT, keep__gte=1) | ~Q(action=Action.SNAPSHOT) & Q(keep__isnull=True),
+                name="schedule_keeps_snapshots",
+            ),
         ]
         indexes = [models.Index(fields=["next_run"], condition=Q(next_run__isnull=False), name="schedule_due")]
 

@@ -5,6 +5,7 @@ import uuid
 from django.db import models
 from django.db.models import Q
 
+from apps.compute.models.schedule import Schedule
 from apps.compute.models.vm import VM, Power
 
 
@@ -25,6 +26,13 @@ class Snapshot(models.Model):
     vm = models.ForeignKey(VM, on_delete=models.CASCADE, related_name="snapshots")
     name = models.CharField(max_length=255)
     host_name = models.CharField(max_length=255, help_text="What libvirt calls it. Ours is made from the id.")
+    schedule = models.ForeignKey(
+        Schedule,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="snapshots",
+        help_text="Which takes it, and deletes it when it has newer ones. Empty for one made by hand.",
+    )
     foreign = models.BooleanField(default=False)
     external = models.BooleanField(default=False, help_text="It lies in files beside the VM's disk.")
     phase = models.CharField(max_length=8, choices=SnapshotPhase.choices, default=SnapshotPhase.CREATING)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db.models import QuerySet
 
 from apps.accounts.models import User
-from apps.compute.models import Snapshot
+from apps.compute.models import Snapshot, SnapshotPhase
 from apps.errors import NotFound
 
 DEEPEST = 5
@@ -29,6 +29,15 @@ def snapshot_for(*, actor: User, snapshot_id: uuid.UUID) -> Snapshot:
 def vm_has_snapshots(*, vm_id: uuid.UUID) -> bool:
     """Whether there is anything that a rebuild or a resize of the disk would make useless; foreign ones count."""
     return Snapshot.objects.filter(vm_id=vm_id).exists()
+
+
+def snapshots_surplus(*, schedule_id: uuid.UUID, keep: int) -> list[Snapshot]:
+    """Of those that a schedule took, what it does not keep, oldest first: all but the newest, and what failed."""
+    taken = list(Snapshot.objects.filter(schedule=schedule_id).order_by("-created_at", "-id"))
+    ready = [snapshot for snapshot in taken if snapshot.phase == SnapshotPhase.READY]
+    staying = {snapshot.pk for snapshot in ready[:keep]}
+    staying |= {snapshot.pk for snapshot in taken if snapshot.phase == SnapshotPhase.CREATING}
+    return [snapshot for snapshot in reversed(taken) if snapshot.pk not in staying]
 
 
 @dataclass(frozen=True, kw_only=True)

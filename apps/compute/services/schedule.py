@@ -6,13 +6,16 @@ from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import Role, User
 from apps.compute.models import VM, Action, Schedule
+from apps.compute.models.schedule import KEPT
 from apps.compute.selectors.schedule import schedule_for
 from apps.compute.services import vm as verbs
+from apps.compute.services.snapshot import SnapshotChange, snapshot_create
 from apps.compute.services.wish import VMChange, locked
 from apps.compute.timetable import DAYS, next_weekly, zone_names
 from apps.errors import AppError, Conflict, Forbidden, refused
@@ -39,14 +42,19 @@ def schedule_create(
     weekdays: list[str] | None = None,
     time: str | None = None,
     time_zone: str = "UTC",
+    keep: int | None = None,
     enabled: bool = True,
 ) -> Schedule:
-    """Plan an action: once at a moment, or weekly on days at a local time. Raises ``Refused`` naming the field."""
+    """Plan an action: once at a moment, or weekly on days at a local time. Raises ``Refused`` naming the field.
+
+    ``keep`` is for snapshots: when there are more of this schedule, the oldest go.
+    """
     vm = locked(actor=actor, vm_id=vm_id)
     if vm.schedules.count() >= MOST_SCHEDULES:
         raise Conflict("schedule.too_many", f"A VM has at most {MOST_SCHEDULES} schedules.")
     schedule = Schedule(vm=vm, owner=actor, enabled=enabled)
-    _set(schedule, action=action, once_at=once_at, weekdays=weekdays, time=time, time_zone=time_zone)
+    _set_action(schedule, action=action, keep=keep)
+    _set_when(schedule, once_at=once_at, weekdays=weekdays, time=time, time_zone=time_zone)
     schedule.save(force_insert=True)
     _tell(schedule, "schedule.create", f"A schedule was made: {told(schedule)}", actor=actor)
     return schedule
@@ -62,7 +70,9 @@ def schedule_update(*, actor: User, schedule_id: uuid.UUID, **changes: Any) -> S
     once = "once_at" in changes or (schedule.once_at is not None and not {"weekdays", "time"} & set(changes))
     weekly = {"weekdays": [DAYS[day] for day in schedule.weekdays] or None, "time": _hours(schedule.time)}
     kept = {"once_at": schedule.once_at} if once else weekly
-    _set(schedule, **{"action": schedule.action, "time_zone": schedule.time_zone, **kept, **changes})
+    action, keep = changes.pop("action", schedule.action), changes.pop("keep", None)
+    _set_action(schedule, action=action, keep=schedule.keep if keep is None and action == schedule.action else keep)
+    _set_when(schedule, **{"time_zone": schedule.time_zone, **kept, **changes})
     schedule.owner = actor
     schedule.save()
     _tell(schedule, "schedule.update", f"A schedule was changed: {told(schedule)}", actor=actor)
@@ -82,18 +92,27 @@ def _hours(at: time | None) -> str | None:
     return at.strftime("%H:%M") if at else None
 
 
-def _set(
+def _set_action(schedule: Schedule, *, action: str, keep: int | None) -> None:
+    if action not in Action:
+        raise refused("action", "schedule.action", f"action is one of {', '.join(Action)}.")
+    if action != Action.SNAPSHOT and keep is not None:
+        raise refused("keep", "schedule.keep", "keep is for snapshots: leave it out.")
+    most: int = settings.SNAPSHOTS_PER_VM
+    if keep is not None and not 1 <= keep <= most:
+        raise refused("keep", "schedule.keep", f"keep is a number from 1 to {most}: a VM has no more snapshots.")
+    schedule.action = action
+    schedule.keep = (keep or min(KEPT, most)) if action == Action.SNAPSHOT else None
+
+
+def _set_when(
     schedule: Schedule,
     *,
-    action: str,
     once_at: datetime | None = None,
     weekdays: list[str] | None = None,
     time: str | None = None,
     time_zone: str = "UTC",
 ) -> None:
     """Check everything, then work out when it is due."""
-    if action not in RUN:
-        raise refused("action", "schedule.action", f"action is one of {', '.join(RUN)}.")
     if time_zone not in zone_names():
         raise refused("time_zone", "schedule.time_zone", f"There is no time zone {time_zone[:64]!r}.")
     if once_at is not None and (weekdays is not None or time is not None):
@@ -101,7 +120,7 @@ def _set(
     if once_at is None and (weekdays is None or time is None):
         missing = "weekdays" if weekdays is None else "time"
         raise refused(missing, "schedule.when", "Give once_at, or both weekdays and time.")
-    schedule.action, schedule.time_zone, schedule.once_at = action, time_zone, once_at
+    schedule.time_zone, schedule.once_at = time_zone, once_at
     schedule.weekdays = _checked_days(weekdays or [], needed=once_at is None)
     schedule.time = _checked_time(time) if time is not None else None
     now = timezone.now()
@@ -136,7 +155,14 @@ def _following(schedule: Schedule, after: datetime) -> datetime | None:
 
 def told(schedule: Schedule) -> str:
     """What and when, in words: ``start on Mon, Fri at 07:30 (Europe/Zurich)``."""
-    return f"{schedule.action} {when(schedule)}"
+    return f"{schedule.action} {when(schedule)}{kept(schedule)}"
+
+
+def kept(schedule: Schedule) -> str:
+    """What becomes of the earlier ones, to be put after the times: ``, the newest 7 are kept``."""
+    if schedule.keep is None or schedule.once_at is not None:
+        return ""
+    return f", the newest {schedule.keep} are kept" if schedule.keep > 1 else ", only the newest is kept"
 
 
 def when(schedule: Schedule) -> str:
@@ -193,9 +219,22 @@ def _run(schedule: Schedule) -> None:
     try:
         if not owner.is_active or (owner.role == Role.VIEWER and not owner.is_admin):
             raise Forbidden("auth.role", f"{owner.get_username()} may not do this any more.")
-        RUN[schedule.action](actor=owner, vm_id=vm.pk)
+        if schedule.action == Action.SNAPSHOT:
+            _take_snapshot(schedule)
+        else:
+            RUN[schedule.action](actor=owner, vm_id=vm.pk)
     except AppError as error:
         _tell(schedule, "schedule.skipped", f"Scheduled, but not done: {told(schedule)}. {error.detail}", actor=owner)
+
+
+def _take_snapshot(schedule: Schedule) -> SnapshotChange:
+    """Named from the local time; the lock on the VM keeps the name free until it is taken."""
+    vm = locked(actor=schedule.owner, vm_id=schedule.vm_id)
+    base = f"auto-{timezone.now().astimezone(ZoneInfo(schedule.time_zone)):%Y-%m-%d-%H%M}"
+    taken = set(vm.snapshots.filter(name__startswith=base, foreign=False).values_list("name", flat=True))
+    names = (base, *(f"{base}-{number}" for number in range(2, len(taken) + 2)))
+    name = next(name for name in names if name not in taken)
+    return snapshot_create(actor=schedule.owner, vm_id=vm.pk, name=name, schedule=schedule)
 
 
 def vm_schedules(*, vm: VM) -> list[Schedule]:

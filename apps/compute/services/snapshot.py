@@ -10,8 +10,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from apps.accounts.models import User
-from apps.compute.models import VM, DesiredPower, Power, Snapshot, SnapshotPhase
-from apps.compute.selectors.snapshot import snapshot_for
+from apps.compute.models import VM, DesiredPower, Power, Schedule, Snapshot, SnapshotPhase
+from apps.compute.selectors.snapshot import snapshot_for, snapshots_surplus
 from apps.compute.services.wish import locked, not_rescued, ready
 from apps.envelope.mutation import Plan
 from apps.errors import Conflict, refused
@@ -32,11 +32,13 @@ class SnapshotChange:
 
 
 @transaction.atomic
-def snapshot_create(*, actor: User, vm_id: uuid.UUID, name: str, memory: bool | None = None) -> SnapshotChange:
+def snapshot_create(
+    *, actor: User, vm_id: uuid.UUID, name: str, memory: bool | None = None, schedule: Schedule | None = None
+) -> SnapshotChange:
     """Wish for a snapshot: with the memory of a VM that is on, without it of one that is off."""
     valid_name("name", name)
     vm = not_rescued(ready(locked(actor=actor, vm_id=vm_id)))
-    _check_room(vm)
+    _check_room(vm, leaving=_leaving(schedule))
     up = _is_up(vm)
     if memory is not None and memory != up:
         raise _other_power(vm, up)
@@ -48,6 +50,7 @@ def snapshot_create(*, actor: User, vm_id: uuid.UUID, name: str, memory: bool | 
         id=snapshot_id,
         vm=vm,
         name=name,
+        schedule=schedule,
         host_name=f"cs-{snapshot_id}",
         memory=up,
         power=vm.power,
@@ -68,11 +71,18 @@ def snapshot_create(*, actor: User, vm_id: uuid.UUID, name: str, memory: bool | 
     return _act(snapshot=snapshot, vm=vm, actor=actor, kind="snapshot.create", changes=changes)
 
 
-def _check_room(vm: VM) -> None:
+def _leaving(schedule: Schedule | None) -> int:
+    """How many go once its next one is there. At most as many as a VM may have, however many failed in a row."""
+    if schedule is None or schedule.keep is None:
+        return 0
+    return min(len(snapshots_surplus(schedule_id=schedule.pk, keep=schedule.keep - 1)), settings.SNAPSHOTS_PER_VM)
+
+
+def _check_room(vm: VM, *, leaving: int) -> None:
     """Raises ``Conflict``: too many, or of a kind with which ours do not mix."""
     most: int = settings.SNAPSHOTS_PER_VM
     held = vm.snapshots.count()
-    if held >= most:
+    if held - leaving >= most:
         raise Conflict("snapshot.limit", f"{vm.name} has {held} snapshots; {most} is the most. Delete one first.")
     external = vm.snapshots.filter(external=True).first()
     if external is not None:

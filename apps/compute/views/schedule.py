@@ -23,13 +23,17 @@ class Line:
 
     schedule: Schedule
     when: str
+    kept: str
 
 
 @page
 def vm_schedules(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
     """The schedules of one VM, soonest first."""
     vm = vm_for(actor=request.user, vm_id=vm_id)
-    lines = [Line(schedule=schedule, when=services.when(schedule)) for schedule in services.vm_schedules(vm=vm)]
+    lines = [
+        Line(schedule=schedule, when=services.when(schedule), kept=services.kept(schedule))
+        for schedule in services.vm_schedules(vm=vm)
+    ]
     return vm_page(request, vm, tab="schedules", panel="compute/vm_schedules.html", context={"lines": lines})
 
 
