@@ -57,6 +57,7 @@ urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/snapshots/new/", snapshot_views.snapshot_create, name="snapshot-create"),
     path("vms/<uuid:vm_id>/schedules/", schedule_views.vm_schedules, name="vm-schedules"),
     path("vms/<uuid:vm_id>/schedules/new/", schedule_views.schedule_create, name="schedule-create"),
+    path("schedules/<uuid:schedule_id>/edit/", schedule_views.schedule_update, name="schedule-update"),
     path("schedules/<uuid:schedule_id>/enable/", schedule_views.schedule_enable, name="schedule-enable"),
     path("schedules/<uuid:schedule_id>/delete/", schedule_views.schedule_delete, name="schedule-delete"),
     path("snapshots/", snapshot_views.snapshot_list, name="snapshot-list"),

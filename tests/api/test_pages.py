@@ -69,6 +69,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "vms/{vm_id}/snapshots/new/": (OWN, FORM),
     "vms/{vm_id}/schedules/": (OWN, READ),
     "vms/{vm_id}/schedules/new/": (OWN, FORM),
+    "schedules/{schedule_id}/edit/": (OWN, FORM),
     "schedules/{schedule_id}/enable/": (OWN, BUTTON),
     "schedules/{schedule_id}/delete/": (OWN, BUTTON),
     "snapshots/": (EVERYBODY, READ),

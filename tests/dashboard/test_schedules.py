@@ -50,18 +50,18 @@ def test_the_plan_says_when_it_is_due_first_and_writes_nothing(send: Any) -> Non
 
 
 def test_weekly_and_once_in_the_zone_that_was_chosen(send: Any, vm: Any) -> None:
-    assert send({**WEEKLY, "intent": "create"})["Location"] == f"/vms/{vm.pk}/schedules/"
+    assert send({**WEEKLY, "intent": "save"})["Location"] == f"/vms/{vm.pk}/schedules/"
     assert (Schedule.objects.get().weekdays, str(Schedule.objects.get().time)) == ([0, 4], "19:00:00")
-    once = {**WEEKLY, "repeat": "once", "once_at": f"{next_year()}-07-01T06:30", "intent": "create"}
+    once = {**WEEKLY, "repeat": "once", "once_at": f"{next_year()}-07-01T06:30", "intent": "save"}
     assert send(once).status_code == 302
     assert Schedule.objects.get(once_at__isnull=False).once_at == datetime(next_year(), 7, 1, 4, 30, tzinfo=UTC)
 
 
 def test_snapshots_with_how_many_stay(send: Any, vm: Any) -> None:
     assert "the newest 7 are kept" in send({**WEEKLY, "action": "snapshot", "keep": "7"}, **HTMX).content.decode()
-    assert send({**WEEKLY, "action": "snapshot", "keep": "", "intent": "create"}).status_code == 302
+    assert send({**WEEKLY, "action": "snapshot", "keep": "", "intent": "save"}).status_code == 302
     assert Schedule.objects.get().keep == 7
-    assert send({**WEEKLY, "keep": "3", "intent": "create"}).status_code == 302, "it is hidden, and means nothing"
+    assert send({**WEEKLY, "keep": "3", "intent": "save"}).status_code == 302, "it is hidden, and means nothing"
     assert Schedule.objects.exclude(action="snapshot").get().keep is None
 
 
@@ -91,7 +91,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("change", "field", "words"), REFUSED)
 def test_a_refusal_stands_at_its_field(send: Any, change: dict[str, Any], field: str, words: str) -> None:
-    answer = send({**WEEKLY, **change, "intent": "create"})
+    answer = send({**WEEKLY, **change, "intent": "save"})
     assert answer.status_code == 422
     assert words in str(answer.context["form"].errors.get(field)), dict(answer.context["form"].errors)
     assert not Schedule.objects.exists()
@@ -131,10 +131,68 @@ def test_one_that_is_over_cannot_be_enabled_again(client: Any, member: Any, vm: 
     assert "lies in the future" in answer.content.decode()
 
 
+EDITED = {
+    "action": "snapshot",
+    "keep": "4",
+    "repeat": "weekly",
+    "weekdays": ["tue"],
+    "time": "08:15",
+    "time_zone": "America/Argentina/ComodRivadavia",
+}
+
+
+def test_the_form_to_edit_one_is_filled_with_how_it_is(client: Any, member: Any, vm: Any, weekly: Schedule) -> None:
+    client.force_login(member)
+    form = client.get(f"/schedules/{weekly.pk}/edit/").context["form"]
+    assert [form[name].value() for name in ("action", "repeat", "weekdays", "time")] == [
+        "start",
+        "weekly",
+        ["mon"],
+        "07:30",
+    ]
+    at = datetime(next_year(), 7, 1, 4, 30, tzinfo=UTC)
+    once = schedule_create(actor=member, vm_id=vm.pk, action="snapshot", keep=3, once_at=at, time_zone="Europe/Zurich")
+    form = client.get(f"/schedules/{once.pk}/edit/").context["form"]
+    values = [form[name].value() for name in ("action", "keep", "repeat", "once_at", "time_zone", "enabled")]
+    assert values == ["snapshot", 3, "once", f"{next_year()}-07-01T06:30", "Europe/Zurich", True]
+
+
+def test_editing_one_as_somebody_else(client: Any, admin: Any, weekly: Schedule) -> None:
+    client.force_login(admin)
+    url = f"/schedules/{weekly.pk}/edit/"
+    text = client.post(url, EDITED, headers=HTMX).content.decode()
+    for words in ("Snapshot on Tue at 08:15", "does not run", "not for member any more"):
+        assert words.lower() in text.lower()
+    assert Schedule.objects.get().action == "start"
+    answer = client.post(url, {**EDITED, "intent": "save", "enabled": "on"}, follow=True)
+    assert "Changed: snapshot on Tue at 08:15" in answer.content.decode()
+    after = Schedule.objects.get()
+    assert (after.action, after.keep, after.weekdays, after.enabled, after.owner) == ("snapshot", 4, [1], True, admin)
+    assert after.next_run is not None and after.created_at == weekly.created_at
+    client.post(url, {**EDITED, "intent": "save"})
+    assert (Schedule.objects.get().enabled, Schedule.objects.get().next_run) == (False, None)
+    once = {**EDITED, "repeat": "once", "once_at": f"{next_year()}-07-01T06:30", "intent": "save"}
+    assert client.post(url, once).status_code == 302
+    assert Schedule.objects.get().weekdays == []
+
+
+@pytest.mark.parametrize(("change", "field", "words"), REFUSED)
+def test_editing_refuses_as_making_one(
+    client: Any, member: Any, weekly: Schedule, change: dict[str, Any], field: str, words: str
+) -> None:
+    client.force_login(member)
+    sent = {**WEEKLY, "enabled": "on", **change, "intent": "save"}
+    answer = client.post(f"/schedules/{weekly.pk}/edit/", sent)
+    assert answer.status_code == 422
+    assert words in str(answer.context["form"].errors.get(field)), dict(answer.context["form"].errors)
+    assert Schedule.objects.get().action == "start"
+
+
 def test_another_member_finds_none(client: Any, other: Any, vm: Any, weekly: Schedule) -> None:
     client.force_login(other)
     assert client.get(f"/vms/{vm.pk}/schedules/").status_code == 404
-    for verb in ("enable", "delete"):
+    assert client.get(f"/schedules/{weekly.pk}/edit/").status_code == 404
+    for verb in ("edit", "enable", "delete"):
         assert client.post(f"/schedules/{weekly.pk}/{verb}/").status_code == 404
     assert Schedule.objects.get().enabled
 
@@ -165,6 +223,14 @@ def test_adding_one_in_the_browser(open_as: Open, member: Any, vm: Any) -> None:
     expect(plan).to_contain_text(f"Shutdown once on {next_year()}-01-02 at 03:04")
     plan.get_by_role("button", name="Add schedule").click()
     expect(page.locator(".toast")).to_contain_text("Scheduled: shutdown once")
+    page.get_by_role("link", name="Edit: Shut down").click()
+    expect(page.get_by_label("Day and time")).to_have_value(f"{next_year()}-01-02T03:04")
+    page.get_by_text("Every week").click()
+    page.get_by_label("Saturday").check()
+    page.get_by_label("Time", exact=True).fill("21:45")
+    expect(plan).to_contain_text("Shutdown on Mon, Tue, Wed, Thu, Fri, Sat at 21:45 (Europe/Zurich)")
+    plan.get_by_role("button", name="Save").click()
+    expect(page.locator(".toast")).to_contain_text("Changed: shutdown on Mon, Tue, Wed, Thu, Fri, Sat at 21:45")
     page.get_by_role("button", name="Disable").click()
     expect(page.locator("main").get_by_text("Disabled", exact=True)).to_be_visible()
     page.get_by_role("button", name="Delete: Shut down").click()
@@ -180,9 +246,10 @@ def test_axe_finds_nothing(
     empty = make_vm(member, "w" * 63)
     Schedule.objects.create(vm=vm, owner=member, action="power-off", weekdays=[*range(7)], time="01:00", enabled=False)
     page = open_as(member, f"/vms/{vm.pk}/schedules/", viewport=viewport, color_scheme=scheme)
-    for path in (f"{vm.pk}/schedules/", f"{empty.pk}/schedules/", f"{empty.pk}/schedules/new/"):
-        page.goto(f"/vms/{path}")
-        if not path.endswith("new/"):
+    vms = (f"/vms/{vm.pk}/schedules/", f"/vms/{empty.pk}/schedules/", f"/vms/{empty.pk}/schedules/new/")
+    for path in (*vms, f"/schedules/{weekly.pk}/edit/"):
+        page.goto(path)
+        if path.endswith("/schedules/"):
             expect(page.locator(".tab[aria-current]")).to_be_in_viewport(ratio=0.9)  # a pixel of it is below the line
         found = Axe().run(page)
         assert found.violations_count == 0, f"{path}: {found.generate_report()}"

@@ -8,7 +8,7 @@ from django import forms
 from django.conf import settings
 from django.utils import timezone
 
-from apps.compute.models import Action
+from apps.compute.models import Action, Schedule
 from apps.compute.models.schedule import KEPT
 from apps.compute.timetable import DAYS, zone_names
 
@@ -44,11 +44,11 @@ class ScheduleCreateForm(forms.Form):
         widget=forms.TextInput(attrs={"list": "time-zones", "autocomplete": "off", "spellcheck": "false"}),
     )
 
-    def __init__(self, data: Any = None) -> None:
+    def __init__(self, data: Any = None, *, now: dict[str, Any] | None = None) -> None:
         first: dict[str, Any] = {"action": Action.START, "repeat": WEEKLY, "weekdays": list(DAYS[:5]), "time": "07:00"}
         first["keep"] = min(KEPT, settings.SNAPSHOTS_PER_VM)
-        super().__init__(data, initial={**first, "time_zone": "UTC"})
-        if data is None:
+        super().__init__(data, initial={**first, "time_zone": "UTC", **(now or {})})
+        if data is None and now is None:
             self.fields["time_zone"].widget.attrs["data-own-time-zone"] = True
 
     @property
@@ -76,3 +76,25 @@ class ScheduleCreateForm(forms.Form):
     def _moment(self, typed: datetime, zone: str) -> datetime:
         """What was typed are the hands of a clock in that zone. An unknown zone is for the service to refuse."""
         return timezone.make_naive(typed).replace(tzinfo=ZoneInfo(zone) if zone in zone_names() else UTC)
+
+
+class ScheduleUpdateForm(ScheduleCreateForm):
+    """The same, filled with how a schedule is, and whether it runs."""
+
+    enabled = forms.BooleanField(label="Enabled", required=False)
+
+    def __init__(self, schedule: Schedule, data: Any = None) -> None:
+        when: dict[str, Any] = {"repeat": ONCE if schedule.once_at else WEEKLY}
+        if schedule.once_at:
+            local = schedule.once_at.astimezone(ZoneInfo(schedule.time_zone))
+            when["once_at"] = f"{local:%Y-%m-%dT%H:%M}"
+        else:
+            when |= {"weekdays": [DAYS[day] for day in schedule.weekdays], "time": f"{schedule.time:%H:%M}"}
+        if schedule.keep is not None:
+            when["keep"] = schedule.keep
+        what = {"action": schedule.action, "time_zone": schedule.time_zone, "enabled": schedule.enabled}
+        super().__init__(data, now={**what, **when})
+
+    def wanted(self) -> dict[str, Any]:
+        """The arguments of ``services.schedule_update``."""
+        return {**super().wanted(), "enabled": self.cleaned_data["enabled"]}

@@ -2,12 +2,13 @@
 
 import uuid
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
-from apps.compute.forms.schedule import ScheduleCreateForm
+from apps.compute.forms.schedule import ScheduleCreateForm, ScheduleUpdateForm
 from apps.compute.models import Schedule
 from apps.compute.selectors.schedule import schedule_for
 from apps.compute.selectors.vm import vm_for
@@ -45,7 +46,7 @@ def schedule_create(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
     schedule: Schedule | None = None
     if request.method == "POST" and form.is_valid():
         try:
-            if request.POST.get("intent") == "create":
+            if request.POST.get("intent") == "save":
                 schedule = services.schedule_create(actor=request.user, vm_id=vm_id, **form.wanted())
                 messages.success(request, f"Scheduled: {services.told(schedule)}.")
                 return redirect("vm-schedules", vm_id=vm_id)
@@ -53,10 +54,50 @@ def schedule_create(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
         except AppError as error:
             show_refusal(form, error)
     plan = {"changes": [services.told(schedule)]} if schedule else None
-    context = {"section": "vms", "vm": vm, "form": form, "plan": plan, "schedule": schedule}
+    context = {"vm": vm, "form": form, "plan": plan, "schedule": schedule, "is_first": request.method != "POST"}
+    words = {"button": "Add schedule", "next_label": "First time"}
+    return _answer(request, "compute/schedule_create.html", {**context, **words})
+
+
+@form_page
+def schedule_update(request: PageRequest, schedule_id: uuid.UUID) -> HttpResponse:
+    """Change what, when or whether. Whoever changes it is whom it acts for."""
+    before = schedule_for(actor=request.user, schedule_id=schedule_id)
+    form = ScheduleUpdateForm(before, request.POST or None)
+    schedule: Schedule | None = None
+    if request.method == "POST" and form.is_valid():
+        change = {"actor": request.user, "schedule_id": schedule_id, **form.wanted()}
+        try:
+            if request.POST.get("intent") == "save":
+                schedule = services.schedule_update(**change)
+                messages.success(request, f"Changed: {services.told(schedule)}.")
+                return redirect("vm-schedules", vm_id=schedule.vm_id)
+            schedule = preview(lambda: services.schedule_update(**change))
+        except AppError as error:
+            show_refusal(form, error)
+    plan = {"changes": _changes(before, schedule)} if schedule else None
+    context = {"vm": before.vm, "form": form, "plan": plan, "schedule": schedule}
+    words = {"button": "Save", "next_label": "Next time"}
+    return _answer(request, "compute/schedule_update.html", {**context, **words})
+
+
+def _changes(before: Schedule, after: Schedule) -> list[str]:
+    """What would be another than it is."""
+    was, now = services.told(before), services.told(after)
+    changes = [now, f"no longer {was}"] if was != now else [f"{now}, as before"]
+    if before.enabled != after.enabled:
+        changes.append("it runs again" if after.enabled else "it stays there and does not run")
+    if before.owner_id != after.owner_id:
+        changes.append(f"it acts for you, not for {before.owner.get_username()} any more")
+    return changes
+
+
+def _answer(request: PageRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+    """The whole form, or for htmx only the plan beside it."""
+    context["section"] = "vms"
     if request.htmx:
         return render(request, "compute/schedule_plan.html", context)
-    return render_form(request, "compute/schedule_create.html", context)
+    return render_form(request, template, context)
 
 
 @action
