@@ -31,6 +31,7 @@ TYPED = (
 GENERATED: Mapping[str, Sequence[str]] = {
     "docs/openapi.yaml": ("spectacular", "--validate", "--fail-on-warn", "--file"),
     "docs/settings.md": ("settings_doc", "--file"),
+    "docs/policy.schema.json": ("policy_schema", "--file"),
 }
 """Files that a management command writes; the path is the command's last argument."""
 FOREIGN_KEYS = "foreign_keys"
