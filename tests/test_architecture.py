@@ -54,6 +54,10 @@ class TestContracts:
         ),
         "libvirt is imported by its driver only": ("workers/wrong_import.py", "import libvirt"),
         "Apps and project cannot reach a host": ("apps/hosts/wrong_reach.py", "import hypervisor.errors"),
+        "Policies and decisions know no Django and no table": (
+            "apps/placement/engine/wrong_way.py",
+            "import django.db",
+        ),
         "The hypervisor package knows nothing of ours": ("hypervisor/wrong_way.py", "import apps.errors"),
         "What handles hostile image files knows nothing of ours": ("imagefile/wrong_way.py", "import apps.errors"),
     }

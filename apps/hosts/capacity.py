@@ -7,12 +7,13 @@ import uuid
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from apps.hosts.models import Allocation, AllocationKind, Host
 
 VM_OVERHEAD_MIB = 64
 OURS = Q(kind__in=[AllocationKind.VM, AllocationKind.VOLUME])
+MACHINES = Q(kind=AllocationKind.VM) | Q(kind=AllocationKind.FOREIGN, vcpus__gt=0)
 HOST_RESERVE_MIB = 1024
 HOST_RESERVE_SHARE = 0.10
 
@@ -31,15 +32,26 @@ class Demand:
         return self.memory_mib + self.overhead_mib
 
 
-def capacity_limits(*, host: Host) -> tuple[int, int, int]:
-    """vCPUs, memory (MiB) and disk (GiB) that may be claimed on this host: its size times its ratios.
+@dataclass(frozen=True, kw_only=True)
+class Ceiling:
+    """What a policy lets be claimed of one host, where that is less than the host's own limits."""
 
-    The host itself keeps the larger of 1 GiB and 10 % of its memory.
-    """
-    reserve = max(HOST_RESERVE_MIB, int(host.memory_mib * HOST_RESERVE_SHARE))
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+    vms: int | None = None
+
+
+def guest_memory_mib(memory_mib: int) -> int:
+    """What guests can have of a host's memory: it keeps the larger of 1 GiB and 10 % for itself."""
+    return max(0, memory_mib - max(HOST_RESERVE_MIB, int(memory_mib * HOST_RESERVE_SHARE)))
+
+
+def capacity_limits(*, host: Host) -> tuple[int, int, int]:
+    """vCPUs, memory (MiB) and disk (GiB) that may be claimed on this host: its size times its ratios."""
     return (
         int(host.cpus * host.vcpu_ratio),
-        max(0, int((host.memory_mib - reserve) * host.memory_ratio)),
+        int(guest_memory_mib(host.memory_mib) * host.memory_ratio),
         int(host.pool_total_gib * host.disk_ratio),
     )
 
@@ -56,6 +68,7 @@ def capacity_claim(
     label: str,
     demand: Demand,
     kind: AllocationKind = AllocationKind.VM,
+    ceiling: Ceiling | None = None,
 ) -> bool:
     """Claim room for a VM or a volume. True: it has it now (also when it had it before). False: the host has no room.
 
@@ -63,7 +76,7 @@ def capacity_claim(
     another host cannot get a second one (``allocation_one_host_per_vm``).
     """
     try:
-        return _claim(host_id=host_id, consumer_id=consumer_id, label=label, demand=demand, kind=kind)
+        return _claim(host_id=host_id, consumer_id=consumer_id, label=label, demand=demand, kind=kind, ceiling=ceiling)
     except _NoRoom:
         return False
     except IntegrityError:  # the same one was given room in parallel
@@ -74,7 +87,15 @@ class _NoRoom(Exception):
     """Rolls the allocation back."""
 
 
-def _claim(*, host_id: uuid.UUID, consumer_id: uuid.UUID, label: str, demand: Demand, kind: AllocationKind) -> bool:
+def _claim(
+    *,
+    host_id: uuid.UUID,
+    consumer_id: uuid.UUID,
+    label: str,
+    demand: Demand,
+    kind: AllocationKind,
+    ceiling: Ceiling | None,
+) -> bool:
     """First the allocation, then the counters: a release takes the same order, so the two cannot deadlock."""
     memory = demand.claimed_memory_mib
     with transaction.atomic():
@@ -90,20 +111,41 @@ def _claim(*, host_id: uuid.UUID, consumer_id: uuid.UUID, label: str, demand: De
             memory_mib=memory,
             disk_gib=demand.disk_gib,
         )
-        claimed = Host.objects.filter(
-            pk=host_id,
-            enabled=True,
-            vcpus_limit__gte=F("vcpus_claimed") + demand.vcpus,
-            memory_limit_mib__gte=F("memory_claimed_mib") + memory,
-            disk_limit_gib__gte=F("disk_claimed_gib") + demand.disk_gib,
-        ).update(
+        claimed = _with_room(host_id, demand, ceiling).update(
             vcpus_claimed=F("vcpus_claimed") + demand.vcpus,
             memory_claimed_mib=F("memory_claimed_mib") + memory,
             disk_claimed_gib=F("disk_claimed_gib") + demand.disk_gib,
         )
-        if not claimed:
+        if not claimed or _too_many(host_id, ceiling):
             raise _NoRoom
         return True
+
+
+def _with_room(host_id: uuid.UUID, demand: Demand, ceiling: Ceiling | None) -> QuerySet[Host]:
+    """The host, if it is open and has room. What is not asked for is not guarded, as a volume asks for disk alone."""
+    rooms = Host.objects.filter(pk=host_id, enabled=True)
+    if demand.vcpus:
+        rooms = rooms.filter(vcpus_limit__gte=F("vcpus_claimed") + demand.vcpus)
+    if memory := demand.claimed_memory_mib:
+        rooms = rooms.filter(memory_limit_mib__gte=F("memory_claimed_mib") + memory)
+    if demand.disk_gib:
+        rooms = rooms.filter(disk_limit_gib__gte=F("disk_claimed_gib") + demand.disk_gib)
+    if ceiling is None:
+        return rooms
+    return rooms.filter(
+        vcpus_claimed__lte=ceiling.vcpus - demand.vcpus if demand.vcpus else F("vcpus_claimed"),
+        memory_claimed_mib__lte=ceiling.memory_mib - memory if memory else F("memory_claimed_mib"),
+        disk_claimed_gib__lte=ceiling.disk_gib - demand.disk_gib if demand.disk_gib else F("disk_claimed_gib"),
+    )
+
+
+def _too_many(host_id: uuid.UUID, ceiling: Ceiling | None) -> bool:
+    """Whether the host now has more machines than the policy lets it. The UPDATE before has locked the host's row, so
+    claims are counted one after the other.
+    """
+    if ceiling is None or ceiling.vms is None:
+        return False
+    return Allocation.objects.filter(MACHINES, host_id=host_id).count() > ceiling.vms
 
 
 def capacity_resize(*, consumer_id: uuid.UUID, demand: Demand) -> bool:

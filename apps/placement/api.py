@@ -1,10 +1,11 @@
 """Decisions in the API, for administrators: they name hosts."""
 
 import uuid
+from typing import Any
 
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,11 +16,11 @@ from apps.envelope.filters import DocumentedFilters
 from apps.envelope.references import TargetFilter
 from apps.errors import NotFound
 from apps.placement.models import Placement
-from apps.placement.selectors import placements_for
+from apps.placement.selectors import placement_trace, placements_for
 
 
 class PlacementSerializer(serializers.ModelSerializer[Placement]):
-    """Why a VM is where it is: per host its score, or the filter that rejected it with the numbers."""
+    """A decision that was carried out."""
 
     class Meta:
         model = Placement
@@ -30,10 +31,59 @@ class PlacementSerializer(serializers.ModelSerializer[Placement]):
             "host_id",
             "host_name",
             "policy",
-            "trace",
+            "snapshot_hash",
             "created_at",
         ]
         read_only_fields = fields
+
+
+class ShareSerializer(serializers.Serializer[Any]):
+    term = serializers.CharField()
+    value = serializers.FloatField(help_text="What the term saw at this host.")
+    adds = serializers.FloatField(help_text="What it added to the score, with its weight.")
+
+
+class VerdictSerializer(serializers.Serializer[Any]):
+    """One host: the filter that rejected it and the numbers, or its score and where it is from."""
+
+    host = serializers.CharField()
+    rejected_by = serializers.CharField(allow_null=True)
+    reason = serializers.CharField(allow_null=True)
+    score = serializers.FloatField(allow_null=True)
+    shares = ShareSerializer(many=True)
+    words = serializers.CharField(help_text="The same as a sentence.")
+
+
+class RemovedSerializer(serializers.Serializer[Any]):
+    filter = serializers.CharField()
+    hosts = serializers.IntegerField(help_text="Each host is counted at the first filter that rejected it.")
+
+
+class TraceSerializer(serializers.Serializer[Any]):
+    """Why. With many hosts the best 200 candidates and the first 200 of the rejected."""
+
+    policy = serializers.CharField()
+    best = serializers.CharField(allow_null=True)
+    runner_up = serializers.CharField(allow_null=True)
+    margin = serializers.FloatField(allow_null=True, help_text="By how much the best is ahead of the runner-up.")
+    hosts = serializers.IntegerField()
+    fitting = serializers.IntegerField()
+    removed = RemovedSerializer(many=True)
+    verdicts = VerdictSerializer(many=True)
+
+
+class PlacementDetailSerializer(PlacementSerializer):
+    """Why a VM is where it is. ``best`` is not its host where others took the room at the same moment."""
+
+    trace = serializers.SerializerMethodField()
+
+    class Meta(PlacementSerializer.Meta):
+        fields = [*PlacementSerializer.Meta.fields, "trace"]
+        read_only_fields = fields
+
+    @extend_schema_field(TraceSerializer(allow_null=True))
+    def get_trace(self, placement: Placement) -> dict[str, Any] | None:
+        return placement_trace(placement=placement)
 
 
 class PlacementFilter(filters.FilterSet):
@@ -62,9 +112,9 @@ class PlacementView(APIView):
 
     permission_classes = [AdminOnly]
 
-    @extend_schema(responses=PlacementSerializer)
+    @extend_schema(responses=PlacementDetailSerializer)
     def get(self, request: Request, placement_id: uuid.UUID) -> Response:
         placement = placements_for(actor=actor_of(request)).filter(pk=placement_id).first()
         if placement is None:
             raise NotFound("placement.not_found", "There is no placement with this id.")
-        return Response(PlacementSerializer(placement).data)
+        return Response(PlacementDetailSerializer(placement).data)

@@ -1,44 +1,77 @@
 """What a decision sees, and the decisions that were made."""
 
 import uuid
+from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, DurationField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Now
 
 from apps.accounts.models import User
-from apps.hosts.models import Host
+from apps.hosts.capacity import guest_memory_mib
+from apps.hosts.models import AllocationKind, Host, HostStatus
+from apps.placement.engine.record import unpack
+from apps.placement.engine.snapshot import HostView, Room
+from apps.placement.engine.trace import as_trace
 from apps.placement.models import Placement
-from apps.placement.scheduler import HostView
+from apps.storage.models import ImageCopy
+
+MACHINES = Q(allocations__kind=AllocationKind.VM) | Q(
+    allocations__kind=AllocationKind.FOREIGN, allocations__vcpus__gt=0
+)
+COLUMNS = (
+    "pk", "name", "status", "enabled", "reason", "architectures", "uefi", "native_architecture", "accelerator",
+    "accelerator_proven", "labels", "cpus", "vcpus_limit", "vcpus_claimed", "memory_mib", "memory_limit_mib",
+    "memory_claimed_mib", "pool_total_gib", "disk_limit_gib", "disk_claimed_gib", "machines", "age", "cached",
+)  # fmt: skip
 
 
-def hosts_snapshot() -> list[HostView]:
-    """Every host as the scheduler sees it now, in one query."""
-    return [_view(host) for host in Host.objects.order_by("name")]
+def hosts_snapshot(*, image_id: uuid.UUID | None = None) -> list[HostView]:
+    """Every host as a decision sees it now, in one query."""
+    copies = ImageCopy.objects.filter(host=OuterRef("pk"), ready=True)
+    rows = Host.objects.order_by("name").annotate(
+        machines=Count("allocations", filter=MACHINES),
+        age=ExpressionWrapper(Now() - F("observed_at"), output_field=DurationField()),
+        cached=Exists(copies.filter(image_id=image_id)) if image_id else Value(False),
+    )
+    return [_view(row) for row in rows.values(*COLUMNS)]
 
 
-def _view(host: Host) -> HostView:
+def _view(row: dict[str, Any]) -> HostView:
+    status = HostStatus(row["status"])
     return HostView(
-        id=str(host.pk),
-        name=host.name,
-        up=host.is_up,
-        enabled=host.enabled,
-        reason=f"{host.get_status_display().lower()}: {host.reason}" if host.reason else host.status,
-        architectures=tuple(host.architectures),
-        uefi=tuple(host.uefi),
-        vcpus_limit=host.vcpus_limit,
-        vcpus_claimed=host.vcpus_claimed,
-        memory_limit_mib=host.memory_limit_mib,
-        memory_claimed_mib=host.memory_claimed_mib,
-        disk_limit_gib=host.disk_limit_gib,
-        disk_claimed_gib=host.disk_claimed_gib,
+        id=str(row["pk"]),
+        name=row["name"],
+        up=status == HostStatus.UP,
+        enabled=row["enabled"],
+        reason=f"{status.label.lower()}: {row['reason']}" if row["reason"] else status.value,
+        architectures=tuple(row["architectures"]),
+        uefi=tuple(row["uefi"]),
+        native=row["native_architecture"],
+        accelerator=row["accelerator"],
+        proven=row["accelerator_proven"],
+        labels=row["labels"],
+        vms=row["machines"],
+        age_s=row["age"].total_seconds() if row["age"] is not None else None,
+        image_cached=row["cached"],
+        vcpus=Room(size=row["cpus"], limit=row["vcpus_limit"], claimed=row["vcpus_claimed"]),
+        memory=Room(
+            size=guest_memory_mib(row["memory_mib"]), limit=row["memory_limit_mib"], claimed=row["memory_claimed_mib"]
+        ),
+        disk=Room(size=row["pool_total_gib"], limit=row["disk_limit_gib"], claimed=row["disk_claimed_gib"]),
     )
 
 
 def placements_for(*, actor: User) -> QuerySet[Placement]:
     """Decisions about one's own VMs, or all for an admin."""
-    found = Placement.objects.all()
+    found = Placement.objects.defer("record")
     return found if actor.is_admin else found.filter(Q(owner_id=actor.pk))
 
 
 def placement_of(*, consumer_id: uuid.UUID) -> Placement | None:
     """The newest decision about a VM."""
     return Placement.objects.filter(consumer_id=consumer_id).first()
+
+
+def placement_trace(*, placement: Placement) -> dict[str, Any] | None:
+    """Why, worked out again from what was seen. None for a decision from before that was kept."""
+    return as_trace(unpack(bytes(placement.record))) if placement.record else None

@@ -1,15 +1,20 @@
 """Deciding (read-only, in a request) and claiming (in a worker)."""
 
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from django.db import transaction
 
 from apps.errors import FieldError, Refused, Unavailable
-from apps.hosts.capacity import OURS, Demand, capacity_claim
+from apps.hosts.capacity import OURS, Ceiling, Demand, capacity_claim, disk_demand
 from apps.hosts.models import Allocation, AllocationKind, Host, HostStatus
+from apps.placement.engine.decide import Decision, decide
+from apps.placement.engine.filters import RESOURCES, limit_of
+from apps.placement.engine.record import pack
+from apps.placement.engine.snapshot import HostView, Request
 from apps.placement.models import Placement
-from apps.placement.scheduler import SPREAD, Decision, Policy, Request, decide
+from apps.placement.policy.model import Policy
+from apps.placement.policy.shipped import DEFAULT, FOR_VOLUMES, shipped
 from apps.placement.selectors import hosts_snapshot
 
 ATTEMPTS = 20
@@ -26,19 +31,39 @@ def no_host_fits(decision: Decision, *, host_id: uuid.UUID | None = None) -> Ref
     return Refused("placement.no_host_fits", f"No host fits: {detail}", errors=errors)
 
 
-def placement_preview(
-    *,
-    demand: Demand,
-    architecture: str,
-    firmware: str = "bios",
-    host_id: uuid.UUID | None = None,
-    policy: Policy = SPREAD,
-) -> Decision:
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is to be placed, and by which policy. ``host_id`` is a person's choice."""
+
+    demand: Demand
+    architecture: str
+    firmware: str = "bios"
+    image_id: uuid.UUID | None = None
+    host_id: uuid.UUID | None = None
+    policy: Policy = field(default_factory=lambda: shipped(DEFAULT))
+
+    @property
+    def request(self) -> Request:
+        return Request(
+            vcpus=self.demand.vcpus,
+            memory_mib=self.demand.claimed_memory_mib,
+            disk_gib=self.demand.disk_gib,
+            architecture=self.architecture,
+            firmware=self.firmware,
+            host_id=str(self.host_id) if self.host_id else None,
+        )
+
+
+def disk_wish(*, size_gib: int, host_id: uuid.UUID | None) -> Wish:
+    """A volume: disk alone."""
+    return Wish(demand=disk_demand(size_gib), architecture="", host_id=host_id, policy=shipped(FOR_VOLUMES))
+
+
+def placement_preview(*, wish: Wish) -> Decision:
     """Decide without claiming anything. Raises ``Refused`` (``placement.no_host_fits``)."""
-    request = _request(demand, architecture, firmware, host_id)
-    decision = decide(hosts=hosts_snapshot(), request=request, policy=policy)
-    if not decision.candidates:
-        raise no_host_fits(decision, host_id=host_id)
+    decision = decide(hosts=hosts_snapshot(image_id=wish.image_id), request=wish.request, policy=wish.policy)
+    if decision.winner is None:
+        raise no_host_fits(decision, host_id=wish.host_id)
     return decision
 
 
@@ -47,11 +72,7 @@ def placement_claim(
     consumer_id: uuid.UUID,
     consumer_name: str,
     owner_id: uuid.UUID | None,
-    demand: Demand,
-    architecture: str,
-    firmware: str = "bios",
-    host_id: uuid.UUID | None = None,
-    policy: Policy = SPREAD,
+    wish: Wish,
     kind: AllocationKind = AllocationKind.VM,
 ) -> Host:
     """Claim room on the best host; a lost race takes the next candidate, then reads again.
@@ -64,54 +85,53 @@ def placement_claim(
         return Host.objects.get(pk=held.host_id)
     for _ in range(ATTEMPTS):
         try:
-            decision = placement_preview(
-                demand=demand, architecture=architecture, firmware=firmware, host_id=host_id, policy=policy
-            )
+            decision = placement_preview(wish=wish)
         except Refused:
-            _raise_if_only_away(_request(demand, architecture, firmware, host_id), policy)
+            _raise_if_only_away(wish)
             raise
         for candidate in decision.candidates:
-            chosen = uuid.UUID(candidate)
             with transaction.atomic():
                 if capacity_claim(
-                    host_id=chosen, consumer_id=consumer_id, label=consumer_name, demand=demand, kind=kind
+                    host_id=uuid.UUID(candidate.id),
+                    consumer_id=consumer_id,
+                    label=consumer_name,
+                    demand=wish.demand,
+                    kind=kind,
+                    ceiling=_ceiling(candidate, wish.policy),
                 ):
-                    host = Host.objects.get(pk=chosen)
+                    host = Host.objects.get(pk=candidate.id)
                     _record(decision, host, consumer_id, consumer_name, owner_id)
                     return host
     raise Refused("placement.contended", "Room was found and taken by others each time. Try again.")
 
 
-def _raise_if_only_away(request: Request, policy: Policy) -> None:
+def _ceiling(host: HostView, policy: Policy) -> Ceiling:
+    """What the policy lets be claimed: the claim itself holds to it, whatever happened since the decision."""
+    vcpus, memory, disk = (limit_of(resource.room(host), resource.ratio(policy)) for resource in RESOURCES)
+    return Ceiling(vcpus=vcpus, memory_mib=memory, disk_gib=disk, vms=policy.filters.max_vms)
+
+
+def _raise_if_only_away(wish: Wish) -> None:
     """A host that is away for a moment is no reason to break a wish that was accepted."""
     away = {str(pk) for pk in Host.objects.filter(status=HostStatus.UNREACHABLE).values_list("pk", flat=True)}
-    views = [replace(view, up=True) for view in hosts_snapshot() if view.id in away]
-    back = decide(hosts=views, request=request, policy=policy)
-    if back.candidates:
-        names = ", ".join(verdict.host for verdict in back.verdicts if verdict.score is not None)
+    views = [replace(view, up=True, age_s=0.0) for view in hosts_snapshot(image_id=wish.image_id) if view.id in away]
+    back = decide(hosts=views, request=wish.request, policy=wish.policy)
+    if back.winner is not None:
+        names = ", ".join(host.name for host in back.candidates)
         raise HostsAway("placement.hosts_away", f"Only hosts that do not answer now have room: {names}.")
-
-
-def _request(demand: Demand, architecture: str, firmware: str, host_id: uuid.UUID | None) -> Request:
-    return Request(
-        vcpus=demand.vcpus,
-        memory_mib=demand.claimed_memory_mib,
-        disk_gib=demand.disk_gib,
-        architecture=architecture,
-        firmware=firmware,
-        host_id=str(host_id) if host_id else None,
-    )
 
 
 def _record(
     decision: Decision, host: Host, consumer_id: uuid.UUID, consumer_name: str, owner_id: uuid.UUID | None
 ) -> None:
+    record = pack(decision)
     Placement.objects.create(
         consumer_id=consumer_id,
         consumer_name=consumer_name,
         owner_id=owner_id,
         host_id=host.pk,
         host_name=host.name,
-        policy=decision.policy,
-        trace={**decision.as_trace(), "winner": str(host.pk)},
+        policy=decision.policy.name,
+        snapshot_hash=record.snapshot_hash,
+        record=record.content,
     )

@@ -160,7 +160,7 @@ def world(
         host=host, owner=member, name="shop", kind="isolated", cidr="192.168.77.0/24", libvirt_name="cs-1-shop"
     )
     placement = Placement.objects.create(
-        consumer_id=vm.pk, consumer_name="web-1", host_id=host.pk, host_name="h1", policy="spread", trace={}
+        consumer_id=vm.pk, consumer_name="web-1", host_id=host.pk, host_name="h1", policy="spread"
     )
     Image.objects.create(name="disc", format="iso", cloud_init=False)
     return {

@@ -59,7 +59,7 @@ def known(admin: Any, make_vm: Any, make_key: Any, host: Any, make_host: Any) ->
     failed.status, failed.retryable = "failed", True
     failed.save()
     placement = Placement.objects.create(
-        consumer_id=vm.pk, consumer_name=vm.name, host_id=host.pk, host_name=host.name, policy="spread", trace={}
+        consumer_id=vm.pk, consumer_name=vm.name, host_id=host.pk, host_name=host.name, policy="spread"
     )
     found = {
         "vm_id": vm,

@@ -254,7 +254,7 @@ def fill(number: int, *, owner: Any, make_vm: Any, make_host: Any, make_key: Any
         operation_create(kind="vm.start", target_type="vm", target=vm, actor=owner)
         Image.objects.create(name=f"img-{serial}", sha256="0" * 64, size_bytes=1, virtual_size_bytes=1)
         Placement.objects.create(
-            consumer_id=vm.pk, consumer_name=vm.name, host_id=host.pk, host_name=host.name, policy="spread", trace={}
+            consumer_id=vm.pk, consumer_name=vm.name, host_id=host.pk, host_name=host.name, policy="spread"
         )
         make_key(owner, f"key-{serial}")
 

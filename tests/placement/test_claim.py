@@ -10,19 +10,22 @@ from apps.hosts.capacity import VM_OVERHEAD_MIB, Demand
 from apps.hosts.models import Allocation, Host
 from apps.placement import services
 from apps.placement.models import Placement
+from apps.placement.policy.language import policy_read
+from apps.placement.policy.model import Policy
+from apps.placement.policy.shipped import shipped
+from apps.placement.selectors import placement_trace
 from tests.parallel import in_parallel
 
+SPREAD = shipped("spread")
 DEMAND = Demand(vcpus=1, memory_mib=1024 - VM_OVERHEAD_MIB, disk_gib=1)
 
 
-def place(consumer_id: uuid.UUID, *, host_id: uuid.UUID | None = None, demand: Demand = DEMAND) -> Host:
+def place(consumer_id: uuid.UUID, *, host_id: uuid.UUID | None = None, policy: Policy = SPREAD) -> Host:
     return services.placement_claim(
         consumer_id=consumer_id,
         consumer_name="vm",
         owner_id=None,
-        demand=demand,
-        architecture="x86_64",
-        host_id=host_id,
+        wish=services.Wish(demand=DEMAND, architecture="x86_64", host_id=host_id, policy=policy),
     )
 
 
@@ -72,13 +75,54 @@ class TestRace:
         chosen = place(uuid.uuid4())
         assert refused == [hosts[2].pk]
         assert chosen.pk == hosts[0].pk
-        assert Placement.objects.get().trace["winner"] == str(chosen.pk)
+        kept = Placement.objects.get()
+        assert kept.host_id == chosen.pk
+        trace = placement_trace(placement=kept)
+        assert trace is not None
+        assert (trace["best"], trace["runner_up"], kept.host_name) == ("h2", "h0", "h0")
 
     def test_one_lost_again_and_again_ends(self, hosts: list[Host], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(services, "capacity_claim", lambda **_: False)
         with pytest.raises(Refused) as error:
             place(uuid.uuid4())
         assert error.value.code == "placement.contended"
+
+
+class TestPolicyLimits:
+    """What a policy lets be claimed is a guard of the claim itself, below the host's own limit."""
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("limit", ["memory: {ratio: 0.7}", "max_vms: 2", "vcpus: {ratio: 0.25}"])
+    def test_hold_in_parallel(self, make_host: Any, limit: str) -> None:
+        """Room for 7 by the host's own limits, for 2 (or 4 by memory) by the policy's."""
+        policy = policy_read(f"{{name: tight, filters: {{{limit}}}, score: [{{metric: memory_free}}]}}")
+        host = make_host("h0", cpus=8, memory_mib=8192, disk_gib=100)
+        answers = in_parallel(lambda consumer: place(consumer, policy=policy), [uuid.uuid4() for _ in range(12)])
+        given = sum(isinstance(answer, Host) for answer in answers)
+        assert given == (4 if "memory" in limit else 2), answers
+        host.refresh_from_db()
+        assert host.vcpus_claimed == host.allocations.count() == given
+
+    def test_a_claim_holds_to_them_when_the_decision_saw_an_older_host(
+        self, make_host: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        policy = policy_read("{name: one, filters: {max_vms: 1}, score: [{metric: memory_free}]}")
+        make_host("h0")
+        old = services.hosts_snapshot()
+        place(uuid.uuid4(), policy=policy)
+        monkeypatch.setattr(services, "hosts_snapshot", lambda **_: old)
+        with pytest.raises(Refused) as error:
+            place(uuid.uuid4(), policy=policy)
+        assert error.value.code == "placement.contended"
+        assert Allocation.objects.count() == 1
+
+
+def test_a_volume_fits_where_memory_is_claimed_beyond_the_limit(host: Host) -> None:
+    """Domains of others may take more memory than there is; the disk is still there."""
+    Host.objects.update(memory_claimed_mib=10**6, vcpus_claimed=10**6)
+    wish = services.disk_wish(size_gib=5, host_id=None)
+    placed = services.placement_claim(consumer_id=uuid.uuid4(), consumer_name="data", owner_id=None, wish=wish)
+    assert placed.pk == host.pk
 
 
 class TestHeld:
@@ -107,6 +151,6 @@ class TestWanted:
 
 def test_a_preview_writes_nothing(hosts: list[Host], django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(1):
-        decision = services.placement_preview(demand=DEMAND, architecture="x86_64")
-    assert decision.candidates[0] == str(hosts[2].pk)
+        decision = services.placement_preview(wish=services.Wish(demand=DEMAND, architecture="x86_64", policy=SPREAD))
+    assert decision.best.id == str(hosts[2].pk)
     assert Allocation.objects.count() == Placement.objects.count() == 0

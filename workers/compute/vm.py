@@ -12,7 +12,7 @@ from apps.network.services import address_release
 from apps.operations import timeouts
 from apps.operations.claims import host_has_a_slot
 from apps.operations.models import Operation
-from apps.placement.services import HostsAway, placement_claim
+from apps.placement.services import HostsAway, Wish, placement_claim
 from apps.storage.models import Volume
 from hypervisor.interface import Hypervisor
 from workers.compute.domain import (
@@ -86,10 +86,13 @@ def _place(run: Run, vm: VM) -> Host:
             consumer_id=vm.pk,
             consumer_name=vm.name,
             owner_id=vm.owner_id,
-            demand=vm.demand,
-            architecture=vm.architecture,
-            firmware=vm.firmware,
-            host_id=uuid.UUID(wanted) if wanted else None,
+            wish=Wish(
+                demand=vm.demand,
+                architecture=vm.architecture,
+                firmware=vm.firmware,
+                image_id=vm.image_id,
+                host_id=uuid.UUID(wanted) if wanted else None,
+            ),
         )
         VM.objects.filter(pk=vm.pk).update(host=host)
         Operation.objects.filter(pk=run.operation.pk).update(host_id=host.pk)

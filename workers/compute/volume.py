@@ -11,8 +11,7 @@ from apps.hosts.models import AllocationKind, Host
 from apps.operations import timeouts
 from apps.operations.claims import host_has_a_slot
 from apps.operations.models import Operation
-from apps.placement.scheduler import DISK_ROOM
-from apps.placement.services import HostsAway, placement_claim
+from apps.placement.services import HostsAway, disk_wish, placement_claim
 from apps.storage.models import Volume, VolumePhase
 from hypervisor.errors import HostUnreachable, HypervisorError
 from hypervisor.interface import Hypervisor
@@ -64,10 +63,7 @@ def _place(run: Run, volume: Volume) -> Host:
             consumer_id=volume.pk,
             consumer_name=volume.name,
             owner_id=volume.owner_id,
-            demand=disk_demand(volume.size_gib),
-            architecture="",
-            host_id=uuid.UUID(wanted) if wanted else None,
-            policy=DISK_ROOM,
+            wish=disk_wish(size_gib=volume.size_gib, host_id=uuid.UUID(wanted) if wanted else None),
             kind=AllocationKind.VOLUME,
         )
         Volume.objects.filter(pk=volume.pk).update(host=host)

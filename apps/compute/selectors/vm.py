@@ -11,8 +11,7 @@ from apps.compute.growth import Numbers
 from apps.compute.models import VM, Nic, Phase, Power, Size
 from apps.errors import NotFound
 from apps.hosts.models import HostStatus
-from apps.placement.models import Placement
-from apps.placement.selectors import placement_of
+from apps.placement.selectors import placement_of, placement_trace
 
 STATUSES = ("creating", "running", "stopped", "paused", "error", "deleting", "unknown")
 
@@ -108,9 +107,11 @@ def _addresses(reserved: list[str], observed: list[dict[str, str]]) -> list[dict
     return known + [item for item in observed if item["ip"] not in reserved]
 
 
-def vm_placement(*, actor: User, vm: VM) -> Placement | None:
-    """Why the VM is where it is; the hosts' names in it are for admins."""
-    return placement_of(consumer_id=vm.pk) if actor.is_admin else None
+def vm_placement(*, actor: User, vm: VM) -> dict[str, Any] | None:
+    """Why the VM is where it is, as a trace; the hosts' names in it are for admins."""
+    placement = placement_of(consumer_id=vm.pk) if actor.is_admin else None
+    trace = placement_trace(placement=placement) if placement else None
+    return {**trace, "chosen": placement.host_name} if placement and trace else None
 
 
 def vms_by_status(*, actor: User) -> dict[str, int]:

@@ -17,7 +17,7 @@ from apps.errors import Conflict
 from apps.names import valid_name
 from apps.operations.models import Operation
 from apps.operations.services import operation_create
-from apps.placement.services import placement_preview
+from apps.placement.services import Wish, placement_preview
 
 # What a clone has from its origin. Its id, addresses, power and protection are its own.
 SAME = (
@@ -36,9 +36,10 @@ def vm_clone(*, actor: User, vm_id: uuid.UUID, name: str) -> VMChange:
     valid_name("name", name)
     if origin.host is None or origin.power not in (Power.SHUTOFF, Power.CRASHED):
         raise Conflict("clone.needs_stop", f"{origin.name} has to be off to be cloned. Shut it down first.")
-    placement_preview(
+    wish = Wish(
         demand=origin.demand, architecture=origin.architecture, firmware=origin.firmware, host_id=origin.host.pk
     )
+    placement_preview(wish=wish)
     clone = VM(owner=actor, name=name, created_name=name, **{field: getattr(origin, field) for field in SAME})
     save_new(clone)
     params = {"origin": str(origin.pk), "host": str(origin.host.pk)}

@@ -28,7 +28,7 @@ from apps.network.models import Network
 from apps.network.selectors import network_wanted
 from apps.operations.models import Operation
 from apps.operations.services import operation_create
-from apps.placement.services import placement_preview
+from apps.placement.services import Wish, placement_preview
 from apps.storage.models import Image
 from apps.storage.selectors import image_wanted
 
@@ -73,12 +73,14 @@ def vm_create(
     wanted_network = network_wanted(actor=actor, reference=network, lock=True) if network else None
     wanted_host = _host_of(wanted_network, wanted_host)
     machine = machine_wanted(image=source, firmware=firmware, devices=devices)
-    decision = placement_preview(
+    wish = Wish(
         demand=replace(demand, memory_mib=max_memory_mib or demand.memory_mib),
         architecture=source.architecture,
         firmware=machine.firmware,
+        image_id=source.pk,
         host_id=wanted_host.pk if wanted_host else None,
     )
+    decision = placement_preview(wish=wish)
     vm = VM(
         owner=actor,
         name=name,
@@ -108,7 +110,7 @@ def vm_create(
         actor=actor,
         params={"host": str(wanted_host.pk)} if wanted_host else {},
     )
-    place = Host.objects.get(pk=decision.candidates[0])
+    place = Host.objects.get(pk=decision.best.id)
     return VMChange(vm=vm, operation=operation, plan=_create_plan(actor, vm, place))
 
 

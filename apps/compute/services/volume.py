@@ -16,14 +16,12 @@ from apps.compute.services.wish import not_rescued
 from apps.envelope.mutation import Plan
 from apps.errors import Conflict, refused
 from apps.events.services import event_record
-from apps.hosts.capacity import disk_demand
 from apps.hosts.models import Host
 from apps.hosts.selectors import host_wanted
 from apps.names import valid_name
 from apps.operations.models import Operation
 from apps.operations.services import operation_create
-from apps.placement.scheduler import DISK_ROOM
-from apps.placement.services import placement_preview
+from apps.placement.services import disk_wish, placement_preview
 from apps.storage.models import Volume, VolumeKind, VolumePhase
 
 MOST_GIB = 64 * 1024
@@ -59,8 +57,7 @@ def volume_create(
     _check_range("size_gib", size_gib, 1, MOST_GIB)
     limits = _limits(iops, bandwidth_mib_s)
     place = _place(actor, host, vm)
-    demand = disk_demand(size_gib)
-    decision = placement_preview(demand=demand, architecture="", host_id=place.pk if place else None, policy=DISK_ROOM)
+    decision = placement_preview(wish=disk_wish(size_gib=size_gib, host_id=place.pk if place else None))
     volume = Volume(
         kind=VolumeKind.DATA, owner=actor, name=name, size_gib=size_gib, phase=VolumePhase.CREATING, **limits
     )
@@ -71,7 +68,7 @@ def volume_create(
         raise _name_taken(name) from error
     params = {"host": str(place.pk)} if place else {}
     operation = operation_create(kind="volume.create", target_type="volume", target=volume, actor=actor, params=params)
-    likely = place or Host.objects.get(pk=decision.candidates[0])
+    likely = place or Host.objects.get(pk=decision.best.id)
     where = likely.name if actor.is_admin else "a host"
     changes = (f"claim {size_gib} GiB of disk on {where}", f"make an empty disk of {size_gib} GiB for {name}")
     return VolumeChange(volume=volume, operation=operation, plan=_plan(actor, likely, changes))
