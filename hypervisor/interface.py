@@ -157,6 +157,11 @@ class Hypervisor(Protocol):
 
     def leases(self, network: str) -> list[Lease]: ...
 
+    def release_lease(self, network: str, mac: str) -> None:
+        """The DHCP server forgets what it gave to a guest that is gone. Where no way leads to it (`qemu+tls`, no Perl
+        on the host) nothing is done, and the lease ends by itself.
+        """
+
     def forwarding(self) -> Forwarding | None:
         """None where port forwards do not work: our hook is not on the host, or libvirtd has not seen it yet."""
 

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from uuid import UUID
 
 from hypervisor import names, xml_tree
-from hypervisor.specs import DhcpReservation, Forwarding, LanSpec, NetworkSpec, PortForward, Subnet
+from hypervisor.specs import DhcpReservation, DhcpServer, Forwarding, LanSpec, NetworkSpec, PortForward, Subnet
 from hypervisor.xml_tree import E, Element, ElementMaker
 
 NAMESPACE = "urn:cloudsite:network:1"
@@ -155,6 +155,15 @@ def read_installation(text: str) -> str | None:
 def read_bridge(text: str) -> str:
     bridge = xml_tree.parse(text).find("bridge")
     return "" if bridge is None else bridge.get("name", "")
+
+
+def read_dhcp_server(text: str) -> DhcpServer | None:
+    """None for a network without DHCP of libvirt's."""
+    root = xml_tree.parse(text)
+    with suppress(ValueError):
+        for ip in root.iterfind("ip[dhcp]"):
+            return DhcpServer(bridge=read_bridge(text), address=IPv4Address(ip.get("address", "")))
+    return None
 
 
 def read_subnets(text: str) -> Iterator[Subnet]:

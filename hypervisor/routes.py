@@ -28,7 +28,7 @@ def host_subnets(address: HostAddress, settings: ConnectionSettings) -> frozense
     if address.transport == "local":
         return frozenset(parse_routes(ROUTE_TABLE.read_text()))
     if address.transport == "ssh":
-        return frozenset(parse_routes(_ask(address, settings, f"cat {ROUTE_TABLE}")))
+        return frozenset(parse_routes(ask(address, settings, f"cat {ROUTE_TABLE}")))
     return frozenset()
 
 
@@ -38,7 +38,7 @@ def uplink(address: HostAddress, settings: ConnectionSettings) -> Uplink | None:
         device = parse_default(ROUTE_TABLE.read_text())
         return None if device is None else Uplink(device=device, kind=_local_kind(DEVICES / device))
     if address.transport == "ssh":
-        return parse_uplink(_ask(address, settings, _KINDS))
+        return parse_uplink(ask(address, settings, _KINDS))
     return None
 
 
@@ -84,7 +84,8 @@ def _local_kind(device: Path) -> Literal["bridge", "ethernet", "wireless"]:
     return "wireless" if (device / "wireless").is_dir() or (device / "phy80211").exists() else "ethernet"
 
 
-def _ask(address: HostAddress, settings: ConnectionSettings, script: str) -> str:
+def ask(address: HostAddress, settings: ConnectionSettings, script: str) -> str:
+    """What one of our fixed scripts prints on a host, over `ssh` with our own configuration."""
     port = ["-p", str(address.port)] if address.port is not None else []
     command = [
         str(settings.ssh_command),
@@ -105,5 +106,5 @@ def _ask(address: HostAddress, settings: ConnectionSettings, script: str) -> str
             check=True,
         )
     except (subprocess.SubprocessError, OSError) as error:
-        raise HostUnreachable(f"reading the host's routes: {error}") from error
+        raise HostUnreachable(f"asking the host over SSH: {error}") from error
     return done.stdout.decode("ascii", "replace")

@@ -175,6 +175,11 @@ class FakeHypervisor:
     def leases(self, network: str) -> list[Lease]:
         return self._do("leases", lambda state: networks.leases(state, network))
 
+    def release_lease(self, network: str, mac: str) -> None:
+        self._do(
+            "release_lease", lambda state: networks.ours(state, self._us, network)
+        )  # guests that are off have none
+
     def forwarding(self) -> Forwarding | None:
         return self._do("forwarding", forwards.forwarding)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import libvirt
 
-from hypervisor import routes
+from hypervisor import dhcp_release, routes
 from hypervisor.interface import SerialConsole, Subscription
 from hypervisor.libvirt_driver import facts, forwards, interfaces, probe, screen
 from hypervisor.libvirt_driver.connection import Connection
@@ -190,6 +190,12 @@ class LibvirtHypervisor:
 
     def leases(self, network: str) -> list[Lease]:
         return self._on_networks("leases", lambda networks: networks.leases(network))
+
+    def release_lease(self, network: str, mac: str) -> None:
+        server = self._on_networks("release_lease", lambda networks: networks.dhcp_server(network))
+        if server is not None:
+            held = lambda: [lease.ip for lease in self.leases(network) if lease.mac == mac]  # noqa: E731
+            dhcp_release.release_all(self._address, self._settings, server, held=held, mac=mac)
 
     def forwarding(self) -> Forwarding | None:
         return self._connection.run("forwarding", forwards.forwarding)

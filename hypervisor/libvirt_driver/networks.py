@@ -7,7 +7,7 @@ import libvirt
 
 from hypervisor import network_xml
 from hypervisor.errors import Conflict, ForeignObject
-from hypervisor.specs import DhcpReservation, LanSpec, Lease, NetworkSpec, Subnet
+from hypervisor.specs import DhcpReservation, DhcpServer, LanSpec, Lease, NetworkSpec, Subnet
 
 
 class Networks:
@@ -135,6 +135,11 @@ class Networks:
             for lease in self._connection.networkLookupByName(name).DHCPLeases()
             if lease["mac"]
         ]
+
+    def dhcp_server(self, name: str) -> DhcpServer | None:
+        """None where there is none of ours."""
+        network = self.ours(name)
+        return network_xml.read_dhcp_server(network.XMLDesc(0)) if network is not None else None
 
     def subnets(self) -> frozenset[Subnet]:
         found: set[Subnet] = set()

@@ -34,6 +34,7 @@ from hypervisor.specs.host import (
 from hypervisor.specs.network import (
     AddressSource,
     DhcpReservation,
+    DhcpServer,
     Forwarding,
     GuestAddress,
     LanSpec,
@@ -69,6 +70,7 @@ __all__ = [
     "CopyProgress",
     "CpuSpec",
     "DhcpReservation",
+    "DhcpServer",
     "DirectBoot",
     "DiskSpec",
     "DiskState",

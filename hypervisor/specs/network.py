@@ -143,6 +143,17 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DhcpServer:
+    """Where a network's DHCP server listens."""
+
+    bridge: str
+    address: IPv4Address
+
+    def __post_init__(self) -> None:
+        names.bridge_name(self.bridge)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GuestAddress:
     """`lease` is the DHCP server's word, `arp` what the host's kernel saw, `agent` the guest's claim."""
 

@@ -52,11 +52,19 @@ def test_a_vm_lives_and_leaves_nothing(
     assert cloud.vm(vm["id"])["status"] == "stopped"
 
     assert cloud.get(f"hosts/{record['id']}/")["claimed"]["vcpus"] == 1
+    assert reserved(vm) in host.virsh("net-dhcp-leases", network(host))
     cloud.delete(vm)
+    if number == 0:  # over TLS no way leads to the DHCP server
+        assert reserved(vm) not in host.virsh("net-dhcp-leases", network(host))
     found = look(host)
     assert "domain" not in found
     assert not [name for name in found["file"] if not name.startswith(("img-", "probe-"))]
     assert cloud.get(f"hosts/{record['id']}/")["claimed"] == {"vcpus": 0, "memory_mib": 0, "disk_gib": 0}
+
+
+def network(host: LabHost) -> str:
+    """The host's own network of ours."""
+    return next(name for name in host.virsh("net-list", "--name").split() if name.startswith("cs-"))
 
 
 def test_the_guest_reaches_a_name_and_a_listener_beyond_the_nat(

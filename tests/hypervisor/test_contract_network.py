@@ -40,6 +40,16 @@ def test_where_the_default_route_goes(bed: Bed) -> None:
     assert seen is None or (seen.device, seen.kind) == ("eth0", "ethernet")
 
 
+def test_giving_back_a_lease_that_nobody_has(bed: Bed) -> None:
+    bed.needs("leases")
+    bed.hypervisor.release_lease("no-such-network", bed.mac(0))
+    bed.hypervisor.ensure_network(bed.network)
+    bed.hypervisor.release_lease(bed.network.name, bed.mac(0))
+    assert bed.hypervisor.leases(bed.network.name) == []
+    with pytest.raises(ForeignObject):
+        bed.another("00000001").release_lease(bed.network.name, bed.mac(0))
+
+
 # --- interfaces
 def second(bed: Bed) -> NicSpec:
     return NicSpec(mac=bed.mac(1), network=bed.network.name)

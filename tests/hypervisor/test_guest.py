@@ -99,6 +99,9 @@ def test_guest_lives_a_life(bed: Bed, lab_hosts: list[Host]) -> None:
     while (event := heard.get(timeout=5)).kind is not EventKind.STOPPED:
         assert event.uuid == spec.uuid
     assert event.detail == "shutdown"
+    assert driver.leases(bed.network.name)
+    driver.release_lease(bed.network.name, bed.mac(0))
+    assert driver.leases(bed.network.name) == []
 
 
 def prove(bed: Bed, kind: Accelerator) -> AcceleratorProof:

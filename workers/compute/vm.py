@@ -2,6 +2,7 @@
 observe, compare, act, observe, record."""
 
 import uuid
+from contextlib import suppress
 
 from django.db import transaction
 
@@ -14,6 +15,7 @@ from apps.operations.claims import host_has_a_slot
 from apps.operations.models import Operation
 from apps.placement.services import HostsAway, Wish, placement_claim
 from apps.storage.models import Volume
+from hypervisor.errors import Rejected
 from hypervisor.interface import Hypervisor
 from workers.compute.domain import (
     domain_spec,
@@ -132,10 +134,18 @@ def vm_delete(run: Run) -> None:
             hypervisor.power_off(vm.pk)
             forwards_close(vm, hypervisor)
             hypervisor.undefine(vm.pk)
+            leases_end(vm, hypervisor)
         with run.step("disk", "Deleting its disk", progress=60):
             remove_leftovers(vm, hypervisor)
     with run.step("forget", "Giving back its claim", progress=90), run.write():
         vm_forget(vm)
+
+
+def leases_end(vm: VM, hypervisor: Hypervisor) -> None:
+    """What the DHCP servers of its networks still keep for it. A lease ends by itself too, so this fails nothing."""
+    for nic in vm.nics.select_related("network").filter(mac__isnull=False, ip__isnull=False):
+        with suppress(Rejected):
+            hypervisor.release_lease(nic.network.libvirt_name, str(nic.mac))
 
 
 def vm_forget(vm: VM) -> None:
