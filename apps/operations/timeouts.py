@@ -14,7 +14,7 @@ from django.core.checks import CheckMessage, Error, register
 KEEPALIVE = 20.0
 HOST_CALL = 25.0
 SELF_KILL = 50.0
-LEASE = 75.0
+LEASE = 60.0
 VISIBILITY = 120.0
 DEADLINE = 15 * 60.0
 ALERT_UNKNOWN = 5 * 60.0
