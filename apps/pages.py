@@ -27,7 +27,7 @@ from rest_framework.request import Request
 
 from apps.accounts.models import Role, User
 from apps.envelope.pagination import Cursor
-from apps.errors import AppError, Forbidden, NotFound, Refused
+from apps.errors import AppError, Forbidden, NotFound, Refused, refused
 
 P = ParamSpec("P")
 Row = TypeVar("Row")
@@ -60,6 +60,7 @@ def action(view: View[P]) -> View[P]:
     @functools.wraps(view)
     def wrapper(request: PageRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         try:
+            _no_null_characters(request)
             with transaction.atomic():
                 return view(request, *args, **kwargs)
         except (Forbidden, NotFound):
@@ -96,13 +97,21 @@ def _changing(view: View[P]) -> View[P]:
     return cast(View[P], wrapper)
 
 
+def _no_null_characters(request: HttpRequest) -> None:
+    """A button has no form whose fields would refuse what PostgreSQL cannot even look for."""
+    for name, values in request.POST.lists():
+        if any("\x00" in value for value in values):
+            raise refused(name[:60], "request.unparsable", f"The field {name[:60]!r} holds a NUL character.")
+
+
 def back(request: PageRequest) -> HttpResponse:
     """To the page that the person came from, if it is one of ours. Within htmx: reload it."""
     origin = (request.htmx.current_url if request.htmx else None) or request.headers.get("Referer") or ""
     if not url_has_allowed_host_and_scheme(origin, allowed_hosts={request.get_host()}):
         origin = "/"
     parts = urlsplit(origin)
-    return redirect(f"{parts.path}?{parts.query}" if parts.query else parts.path)
+    path = parts.path if parts.path.startswith("/") else "/"
+    return redirect(f"{path}?{parts.query}" if parts.query else path)
 
 
 def preview(change: Callable[[], Result]) -> Result:

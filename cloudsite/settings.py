@@ -65,6 +65,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "cloudsite.admin_input.AdminInput",
 ]
 
 ROOT_URLCONF = "cloudsite.urls"

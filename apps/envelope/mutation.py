@@ -107,7 +107,7 @@ def _key(request: Request) -> str | None:
     """What the header says, or None without it."""
     key: str | None = request.headers.get("Idempotency-Key")
     if key is not None and (not 1 <= len(key) <= 255 or not key.isprintable()):
-        raise Refused("idempotency.key", "Idempotency-Key must have 1 to 255 printable characters.")
+        raise refused("Idempotency-Key", "idempotency.key", "Idempotency-Key must have 1 to 255 printable characters.")
     return key
 
 

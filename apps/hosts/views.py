@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
 from apps.accounts.selectors import require_admin
-from apps.errors import AppError
+from apps.errors import AppError, refused
 from apps.events.selectors import events_on
 from apps.hosts import services
 from apps.hosts.forms import HostCreateForm, HostTrustForm, HostUpdateForm
@@ -136,7 +136,10 @@ def host_update(request: PageRequest, host_id: uuid.UUID) -> HttpResponse:
 @action
 def host_enable(request: PageRequest, host_id: uuid.UUID) -> HttpResponse:
     """Open the host for new VMs, or close it. What runs there is left alone."""
-    enabled = request.POST.get("enabled") == "true"
+    said = request.POST.get("enabled")
+    if said not in ("true", "false"):
+        raise refused("enabled", "host.enabled", "A host is opened with true and closed with false.")
+    enabled = said == "true"
     host = services.host_update(actor=request.user, host_id=host_id, enabled=enabled)
     messages.success(request, f"{host.name} is {'open' if enabled else 'closed'} for new virtual machines.")
     return back(request)
