@@ -21,7 +21,7 @@ from apps.accounts.throttles import AttemptThrottle, OwnAttemptThrottle, Refresh
 from apps.envelope.filters import DocumentedFilters
 from apps.envelope.mutation import Answer, Plan, is_dry_run, mutation
 from apps.envelope.parameters import DRY_RUN, MUTATION
-from apps.envelope.serializers import StrictSerializer, validated
+from apps.envelope.serializers import EmptySerializer, StrictSerializer, validated
 from apps.names import NameField
 
 LOCKED_OUT_WAIT_S = 60
@@ -217,5 +217,6 @@ class SSHKeyView(APIView):
     @mutation
     def delete(self, request: Request, key_id: uuid.UUID) -> Answer:
         """Remove a key. Machines that were made with it keep accepting it."""
+        validated(EmptySerializer, request)
         key = services.ssh_key_delete(actor=actor_of(request), key_id=key_id)
         return Answer(status=204, plan=Plan(changes=(f"delete the SSH key {key.name}",), reversible=False))

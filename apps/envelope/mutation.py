@@ -60,10 +60,10 @@ def is_dry_run(request: Request) -> bool:
         detail = f"A change does not know the parameter {name!r}. It knows dry_run."
         error = FieldError(field=name, code="request.unknown_parameter", detail=detail)
         raise Refused("request.unknown_parameter", detail, errors=(error,))
-    value = request.query_params.get("dry_run", "false")
-    if value not in ("true", "false"):
-        raise refused("dry_run", "request.dry_run", "dry_run is true or false")
-    return value == "true"
+    said = request.query_params.getlist("dry_run", ["false"])
+    if said not in (["true"], ["false"]):
+        raise refused("dry_run", "request.dry_run", "dry_run is true or false, and is said once")
+    return said == ["true"]
 
 
 def mutation(method: Method) -> Callable[..., Response]:

@@ -1,7 +1,9 @@
 """Cursors: a page costs the same at the beginning and at the end of a long list."""
 
+from base64 import b64decode
 from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -14,6 +16,7 @@ from rest_framework.response import Response
 
 from apps.errors import refused
 
+LONGEST_OFFSET = 6  # digits
 FOREIGN_CURSOR = "This cursor was not made by this list."
 
 
@@ -55,6 +58,12 @@ class Cursor(CursorPagination):
         return super().paginate_queryset(queryset, request, view)
 
     def decode_cursor(self, request: Request) -> Position | None:
+        """DRF's takes whatever is no cursor for the first page; a script would read it for ever."""
+        text = request.query_params.get(self.cursor_query_param)
+        if text is None:
+            return None
+        if not _is_cursor(text):
+            raise ParseError(FOREIGN_CURSOR)
         try:
             return super().decode_cursor(request)
         except NotFound as error:
@@ -79,6 +88,17 @@ class Cursor(CursorPagination):
         link = {"type": ["string", "null"], "format": "uri"}
         properties = {"next": link, "previous": link, "results": schema}
         return {"type": "object", "required": ["next", "previous", "results"], "properties": properties}
+
+
+def _is_cursor(text: str) -> bool:
+    """Base64 of what this paginator writes: a position, a direction, an offset."""
+    try:
+        plain = b64decode(text, validate=True).decode("ascii")
+        written = parse_qs(plain, keep_blank_values=True, strict_parsing=True)
+    except ValueError:
+        return False
+    offset = written.get("o", ["0"])[0]
+    return bool(written) and set(written) <= {"o", "r", "p"} and offset.isdigit() and len(offset) <= LONGEST_OFFSET
 
 
 def _must_be_of(queryset: QuerySet[Any], column: str, position: str) -> None:

@@ -136,6 +136,7 @@ def host_update(request: PageRequest, host_id: uuid.UUID) -> HttpResponse:
 @action
 def host_enable(request: PageRequest, host_id: uuid.UUID) -> HttpResponse:
     """Open the host for new VMs, or close it. What runs there is left alone."""
+    require_admin(request.user)
     said = request.POST.get("enabled")
     if said not in ("true", "false"):
         raise refused("enabled", "host.enabled", "A host is opened with true and closed with false.")

@@ -18,7 +18,7 @@ from apps.accounts.permissions import AdminOnly, actor_of
 from apps.envelope.filters import BooleanFilter, DocumentedFilters
 from apps.envelope.mutation import Answer, Plan, is_dry_run, mutation
 from apps.envelope.parameters import DRY_RUN, MUTATION
-from apps.envelope.serializers import StrictSerializer, validated
+from apps.envelope.serializers import EmptySerializer, StrictSerializer, validated
 from apps.errors import Refused
 from apps.names import NameField
 from apps.operations.api import OperationSerializer, accepted
@@ -187,6 +187,7 @@ class ImageView(APIView):
     @mutation
     def delete(self, request: Request, image_id: uuid.UUID) -> Answer:
         """Delete the image with its file and its copies on hosts."""
+        validated(EmptySerializer, request)
         return _answer(services.image_delete(actor=actor_of(request), image_id=image_id))
 
 

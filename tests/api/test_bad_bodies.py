@@ -187,3 +187,14 @@ def test_paths_take_ids(boss: Any, world: dict[str, Any], collection: str) -> No
     for text in PATH_IDS:
         response = boss.get(f"/api/v1/{collection}/{text}/")
         problem_of(response, 404, "request.not_found")
+
+
+@pytest.mark.parametrize(
+    "path", ["vms/{vm_id}", "hosts/{host_id}", "images/{own_image_id}", "ssh-keys/{key_id}", "networks/{network_id}"]
+)
+def test_a_delete_takes_no_body(boss: Any, world: dict[str, Any], path: str) -> None:
+    before = everything()
+    for body in (b'{"force": true}', b"[]", b"null", b"7"):
+        response = boss.delete(f"/api/v1/{path.format(**world)}/", body, content_type="application/json")
+        problem_of(response, 400, "request.malformed")
+    assert everything() == before

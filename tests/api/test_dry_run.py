@@ -276,7 +276,9 @@ def test_a_real_change_rings_after_the_commit(
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: " ".join(change))
-@pytest.mark.parametrize("query", ["dry_run=1", "dry_run=True", "dry_run=", "dryrun=true", "dry-run=true", "force=1"])
+@pytest.mark.parametrize(
+    "query", ["dry_run=1", "dry_run=True", "dry_run=", "dryrun=true", "dry_run=true&dry_run=false", "force=1"]
+)
 def test_what_is_almost_a_dry_run_changes_nothing(
     client: Any, world: dict[str, Any], change: tuple[str, str], query: str
 ) -> None:
