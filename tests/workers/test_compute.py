@@ -10,7 +10,8 @@ from apps.hosts.models import Allocation, HostStatus
 from apps.network.models import Address
 from apps.operations.claims import operation_claim
 from apps.operations.models import Operation
-from hypervisor.fake import Fault
+from hypervisor.errors import Rejected
+from hypervisor.fake import FakeHypervisor, Fault
 from workers import engine
 from workers.compute import domain
 from workers.compute.domain import domain_spec, root_volume_id, seed_name
@@ -207,6 +208,21 @@ class TestCancel:
         assert workshop.claim_once(delete).status == "succeeded"
         assert not VM.objects.exists()
         assert not Allocation.objects.exists()
+
+    def test_a_delete_gives_the_lease_back_and_does_not_fail_by_it(
+        self, workshop: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given: list[tuple[str, str]] = []
+
+        def release(_host: Any, network: str, mac: str) -> None:
+            given.append((network, mac))
+            raise Rejected("nobody hears it")
+
+        monkeypatch.setattr(FakeHypervisor, "release_lease", release)
+        vm = workshop.running()
+        nic = vm.nics.select_related("network").get()
+        assert workshop.carry_out(workshop.ask("delete", vm)).status == "succeeded"
+        assert given == [(nic.network.libvirt_name, nic.mac)]
 
     def test_a_cancelled_create_can_be_retried(self, workshop: Any) -> None:
         from apps.operations.services import operation_cancel, operation_retry
