@@ -14,6 +14,7 @@ from lab.laboratory import Lab
 
 OPERATION_SECONDS: Final = 180.0
 POLL_SECONDS: Final = 0.5
+EXPIRED: Final = 401
 
 
 class Api:
@@ -26,7 +27,7 @@ class Api:
         self.sign_in()
 
     def sign_in(self) -> None:
-        """An access token lives for five minutes; a lab is enrolled well within it."""
+        """An access token lives for five minutes; a lab of many hosts may take longer."""
         self._token = self.call("POST", "token/", self._credentials)["access"]
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -39,6 +40,10 @@ class Api:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  # the URL is the user's own
                 content = answer.read()
         except urllib.error.HTTPError as error:
+            if error.code == EXPIRED and self._token:
+                self._token = ""
+                self.sign_in()
+                return self.call(method, path, body)
             raise LabError(f"{method} {path}: {_detail(error)}") from error
         except OSError as error:
             raise LabError(f"the control plane at {self._url} does not answer: {error}") from error

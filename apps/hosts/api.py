@@ -49,7 +49,10 @@ class SetupSerializer(serializers.Serializer[Any]):
 
     commands = serializers.ListField(child=serializers.CharField())
     public_key = serializers.CharField(required=False)
-    allowed_dn = serializers.CharField(required=False)
+    allowed_dn = serializers.CharField(required=False, help_text="For qemu+tls: the one client name to let in.")
+    ca_certificate = serializers.CharField(required=False)
+    server_certificate = serializers.CharField(required=False)
+    server_key = serializers.CharField(required=False, help_text="Private, shown this once.")
 
 
 class HostSerializer(serializers.ModelSerializer[Host]):
