@@ -1,4 +1,4 @@
-"""``python -m bench [--quick] [--write] [--only create,events,reconcile,lists]``, run by ``make bench``."""
+"""``python -m bench [--quick] [--write] [--only create,changes,…]``, run by ``make bench``."""
 
 import argparse
 import os
@@ -6,13 +6,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import create, events
+from bench import changes, consoles, create, events
 from bench.figures import Result
 from bench.report import Load, text, write
 from bench.surroundings import inside, running_cloud, with_lab_host
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-PARTS = ("create", "events", "reconcile", "lists")
+PARTS = ("create", "changes", "consoles", "events", "reconcile", "lists")
 
 
 def say(sentence: str) -> None:
@@ -43,6 +43,10 @@ def run(options: argparse.Namespace) -> list[Result]:
             with with_lab_host(cloud, say) as around:
                 if "create" in options.only:
                     results.append(create.measure(around, repetitions=4 if quick else 15, say=say))
+                if "changes" in options.only:
+                    results.append(changes.measure(around, repetitions=2 if quick else 9, say=say))
+                if "consoles" in options.only:
+                    results.append(consoles.measure(around, consoles=5 if quick else 50, lines=10, say=say))
                 if "events" in options.only:
                     results.append(events.measure(around, repetitions=3 if quick else 15, say=say))
                 if "reconcile" in options.only:
