@@ -4,10 +4,9 @@
 422: the shape is right and the value is refused. 503: PostgreSQL is away; nothing was changed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from http import HTTPStatus
 from itertools import islice
-from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -19,6 +18,7 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from apps.envelope.problem import body, body_of
 from apps.envelope.serializers import SHAPE_CODES
 from apps.errors import AppError, FieldError
 
@@ -42,27 +42,6 @@ TABLE: tuple[tuple[type[exceptions.APIException], str, str], ...] = (
 )
 
 
-def body(
-    *,
-    status: int,
-    code: str,
-    title: str = "",
-    detail: str,
-    errors: tuple[FieldError, ...] = (),
-    extra: Mapping[str, Any] = MappingProxyType({}),
-) -> dict[str, Any]:
-    """A problem as a mapping. ``extra`` are extension members; they cannot replace the standard ones."""
-    return {
-        **extra,
-        "type": f"urn:cloudsite:problem:{code}",
-        "title": title or HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "errors": [{"field": e.field, "code": e.code, "detail": e.detail} for e in errors],
-    }
-
-
 def problem(*, status: int, code: str, detail: str, title: str = "") -> HttpResponse:
     """The same for places outside of DRF: no such path, CSRF, an unexpected error."""
     content = body(status=status, code=code, title=title, detail=detail)
@@ -84,14 +63,7 @@ def problem_handler(error: Exception, context: dict[str, Any]) -> Response | Non
 
 def _content(error: Exception, *, safe: bool) -> dict[str, Any] | None:
     if isinstance(error, AppError):
-        return body(
-            status=error.status,
-            code=error.code,
-            title=error.title,
-            detail=error.detail,
-            errors=error.errors,
-            extra=error.extra,
-        )
+        return body_of(error)
     if isinstance(error, exceptions.ValidationError):
         return _validation(error, safe=safe)
     if isinstance(error, exceptions.APIException):

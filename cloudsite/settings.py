@@ -184,6 +184,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "ENUM_NAME_OVERRIDES": {
         "AcceleratorEnum": "apps.hosts.models.Accelerator",
+        "ActionEnum": "apps.compute.models.schedule.Action",
+        "BulkActionEnum": "apps.compute.services.bulk.ACTIONS",
         "NetworkKindEnum": "apps.network.models.NetworkKind",
         "ConsoleKindEnum": "apps.compute.models.ConsoleKind",
         "ImageStatusEnum": "apps.storage.models.ImageStatus",

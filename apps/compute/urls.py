@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, path
 
+from apps.compute.api import bulk as bulk_api
 from apps.compute.api import clone
 from apps.compute.api import console as console_api
 from apps.compute.api import image as image_api
@@ -83,6 +84,7 @@ api_urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/console/", console_api.VMConsoleView.as_view()),
     path("sizes/", api.SizeListView.as_view()),
     path("vms/", api.VMListView.as_view()),
+    path("vms/bulk/", bulk_api.VMBulkView.as_view()),
     path("vms/<uuid:vm_id>/", api.VMView.as_view()),
     path("vms/<uuid:vm_id>/nics/", nic_api.NicListView.as_view()),
     path("nics/<uuid:nic_id>/", nic_api.NicView.as_view()),

@@ -36,7 +36,8 @@ class Plan:
 class Answer:
     """What a mutation answers: a status, a body, and the plan that a dry run shows instead.
 
-    ``kept`` is the body that a repeated request gets where the first one held a secret.
+    ``kept`` is the body that a repeated request gets where the first one held a secret. ``beside_plan`` is what a
+    dry run answers beside the plan: what would become of each of many.
     """
 
     status: int
@@ -44,6 +45,7 @@ class Answer:
     body: dict[str, Any] | None = field(default=None)
     location: str = ""
     kept: dict[str, Any] | None = field(default=None)
+    beside_plan: dict[str, Any] = field(default_factory=dict)
 
 
 Method = Callable[..., Answer]
@@ -79,7 +81,7 @@ def mutation(method: Method) -> Callable[..., Response]:
             answer = method(view, request, **kwargs)
             if dry_run:
                 transaction.set_rollback(True)
-                return Response({"plan": asdict(answer.plan)})
+                return Response({"plan": asdict(answer.plan), **answer.beside_plan})
             response = _respond(status=answer.status, body=answer.body, location=answer.location)
             if key is not None:
                 key.status, key.location = answer.status, answer.location

@@ -38,6 +38,7 @@ ROWS: dict[tuple[str, str], tuple[str, int, Any]] = {
     ("operations/{operation_id}/retry/", "post"): (OWN, 202, {}),
     ("vms/", "get"): (EVERYBODY, 200, None),
     ("vms/", "post"): (EVERYBODY, 202, {"name": "new", "image": "tiny", "size": "s-1vcpu-512mb"}),
+    ("vms/bulk/", "post"): (EVERYBODY, 200, {"action": "tag", "vms": ["web-1"], "tags": ["x"]}),
     ("vms/{vm_id}/", "get"): (OWN, 200, None),
     ("vms/{vm_id}/", "patch"): (OWN, 200, {"notes": "x"}),
     ("vms/{vm_id}/", "delete"): (OWN, 202, None),

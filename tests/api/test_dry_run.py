@@ -98,6 +98,7 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, Any]]:
     passwords = {"current_password": "correct horse battery", "new_password": "staple battery correct"}
     return {
         ("post", "/api/v1/vms/"): ("/api/v1/vms/", new_vm),
+        ("post", "/api/v1/vms/bulk/"): ("/api/v1/vms/bulk/", {"action": "reboot", "vms": ["web-1", "nobody", "web-2"]}),
         ("patch", "/api/v1/vms/{vm_id}/"): (vm, {"protected": True, "tags": ["a"]}),
         ("delete", "/api/v1/vms/{vm_id}/"): (vm, None),
         ("post", "/api/v1/vms/{vm_id}/rename/"): (f"{vm}rename/", {"name": "shop"}),
@@ -171,8 +172,10 @@ def documented_changes() -> set[tuple[str, str]]:
     return {(method, path) for path, found in paths.items() for method in found if method != "get"}
 
 
+BULK = ("post", "/api/v1/vms/bulk/")  # says beside the plan what would become of each
 CHANGES = [
     ("post", "/api/v1/vms/"),
+    BULK,
     ("patch", "/api/v1/vms/{vm_id}/"),
     ("delete", "/api/v1/vms/{vm_id}/"),
     *(("post", f"/api/v1/vms/{{vm_id}}/{v}/") for v in ("pause", "resume", "resize", "rebuild", "schedules")),
@@ -246,7 +249,7 @@ def test_a_dry_run_answers_with_a_plan_and_writes_nothing(
         response = getattr(client, change[0])(f"{path}?dry_run=true", body, **form(body))
 
     assert response.status_code == 200, response.content
-    assert set(response.json()) == {"plan"}
+    assert set(response.json()) == ({"plan", "accepted", "refused", "results"} if change == BULK else {"plan"})
     plan = response.json()["plan"]
     assert set(plan) == {"host", "changes", "restart_needed", "reversible"}
     assert plan["changes"] and all(isinstance(line, str) and line for line in plan["changes"])

@@ -147,7 +147,7 @@ ACCEPTED = {
 }
 
 
-def _as_serialized(row: dict[str, Any]) -> dict[str, Any]:
+def as_serialized(row: dict[str, Any]) -> dict[str, Any]:
     """A row as ``VMSerializer`` shows the VM."""
     named = {
         **row,
@@ -164,7 +164,7 @@ def _as_serialized(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(request: Request, vm_id: uuid.UUID) -> dict[str, Any]:
-    return _as_serialized(vm_row(actor=actor_of(request), vm_id=vm_id))
+    return as_serialized(vm_row(actor=actor_of(request), vm_id=vm_id))
 
 
 def answer_accepted(request: Request, change: VMChange) -> Answer:
@@ -188,7 +188,7 @@ class VMListView(generics.ListAPIView[VM]):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Straight from the columns: objects and a serializer would take most of the time of a long list."""
         rows = self.paginate_queryset(self.filter_queryset(self.get_queryset()).values(*ROW))
-        return self.get_paginated_response([_as_serialized(row) for row in vm_rows(rows or [])])
+        return self.get_paginated_response([as_serialized(row) for row in vm_rows(rows or [])])
 
     @extend_schema(request=VMCreateSerializer, responses=ACCEPTED, parameters=MUTATION)
     @mutation

@@ -97,7 +97,7 @@ def vm_create(
         devices=machine.devices,
         ssh_keys=[key.public_key for key in keys],
         user_data=user_data,
-        tags=_checked_tags(tags or []),
+        tags=checked_tags(tags or []),
         start_on_boot=start_on_boot,
     )
     save_new(vm)
@@ -162,7 +162,8 @@ def check_fits_image(demand: Demand, image: Image, *, of_size: bool) -> None:
         raise refused(memory, "vm.memory_too_small", f"{image.name} needs {image.min_memory_mib} MiB of memory.")
 
 
-def _checked_tags(tags: list[str]) -> list[str]:
+def checked_tags(tags: list[str]) -> list[str]:
+    """The same tags, each once. Raises ``Refused`` for what is no tag, or too many."""
     if len(tags) > MOST_TAGS:
         raise refused("tags", "vm.tags", f"A VM has at most {MOST_TAGS} tags.")
     for tag in tags:
@@ -291,7 +292,7 @@ def vm_update(
         "protected": protected,
         "start_on_boot": start_on_boot,
         "boot_order": boot_order,
-        "tags": _checked_tags(tags) if tags is not None else None,
+        "tags": checked_tags(tags) if tags is not None else None,
         "notes": notes,
     }
     changed = {field: value for field, value in new.items() if value is not None and value != getattr(vm, field)}
