@@ -18,7 +18,8 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from apps.envelope.problem import body, body_of
+from apps.envelope.problem import body as body
+from apps.envelope.problem import body_of
 from apps.envelope.serializers import SHAPE_CODES
 from apps.errors import AppError, FieldError
 

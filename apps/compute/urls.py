@@ -14,6 +14,7 @@ from apps.compute.api import schedule as schedule_api
 from apps.compute.api import snapshot as snapshot_api
 from apps.compute.api import vm as api
 from apps.compute.api import volume as volume_api
+from apps.compute.views import bulk as bulk_views
 from apps.compute.views import console as console_views
 from apps.compute.views import machine
 from apps.compute.views import nic as nic_views
@@ -28,6 +29,7 @@ urlpatterns: list[URLPattern] = [
     path("vms/", views.vm_list, name="vm-list"),
     path("vms/<uuid:vm_id>/console/", console_views.vm_console, name="vm-console"),
     path("vms/<uuid:vm_id>/screen/", console_views.vm_screen, name="vm-screen"),
+    path("vms/bulk/", bulk_views.vm_bulk, name="vm-bulk"),
     path("vms/new/", views.vm_create, name="vm-create"),
     path("vms/<uuid:vm_id>/", views.vm_detail, name="vm-detail"),
     path("vms/<uuid:vm_id>/menu/", views.vm_menu, name="vm-menu"),

@@ -21,7 +21,10 @@
       }
     }
     const dialog = event.target.closest("dialog");
-    if (dialog && (event.target === dialog || event.target.closest("[data-close-dialog]"))) dialog.close();
+    if (dialog && (event.target === dialog || event.target.closest("[data-close-dialog]"))) {
+      if (event.target.closest("a")) event.preventDefault(); // where it leads is for a page without a dialog
+      dialog.close();
+    }
     const closer = event.target.closest("[data-close-toast]");
     if (closer) closer.closest(".toast").remove();
     for (const menu of document.querySelectorAll("details.menu[open]")) {

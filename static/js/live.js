@@ -32,10 +32,11 @@
     fade(document);
     offline(false);
   });
-  // A menu that is open, or a field that somebody types in, must not be swapped away under their hands.
+  // A menu that is open, or a field that somebody types in, must not be swapped away under their hands. A check box
+  // may: htmx gives the focus back to the one with the same id, and choose.js ticks it again.
   document.addEventListener("htmx:beforeRequest", (event) => {
     const part = event.detail.elt;
-    if (part.matches("[data-live]") && part.querySelector("details.menu[open], input:focus")) event.preventDefault();
+    if (part.matches("[data-live]") && part.querySelector("details.menu[open], input:not([type=checkbox]):focus")) event.preventDefault();
   });
   document.addEventListener("htmx:sendError", () => offline(true));
   document.addEventListener("htmx:timeout", () => offline(true));

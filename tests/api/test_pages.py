@@ -45,6 +45,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "operations/{operation_id}/cancel/": (OWN, BUTTON),
     "operations/{operation_id}/retry/": (OWN, BUTTON),
     "vms/": (EVERYBODY, READ),
+    "vms/bulk/": (EVERYBODY, BUTTON),
     "vms/new/": (EVERYBODY, FORM),
     "vms/{vm_id}/": (OWN, READ),
     "vms/{vm_id}/menu/": (OWN, READ),
