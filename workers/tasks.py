@@ -9,6 +9,7 @@ import structlog
 from celery import shared_task
 
 from apps.envelope.services import keys_forget
+from apps.hosts.services import hosts_probe_again
 from cloudsite.celery import app
 from workers import hosts, image_import, images, network, storage
 from workers.compute import (
@@ -97,6 +98,7 @@ def operations_sweep() -> None:
 def hosts_reconcile_all() -> None:
     """Beat's round over all hosts."""
     beat("beat")
+    hosts_probe_again()
     ring_reconciles()
 
 

@@ -3,6 +3,7 @@
 import re
 import secrets
 import uuid
+from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
@@ -19,6 +20,7 @@ from apps.hosts.passwords import password_keep
 from apps.hosts.selectors import host_for
 from apps.hosts.uris import parse_uri
 from apps.names import MAX_LENGTH, valid_name
+from apps.operations import timeouts
 from apps.operations.models import Operation
 from apps.operations.selectors import operation_active
 from apps.operations.services import operation_create
@@ -60,9 +62,11 @@ def host_create(*, actor: User, name: str, uri: str) -> tuple[Host, Operation]:
 
 
 def host_local_ensure(*, hostname: str) -> Host:
-    """This machine as a host, added and probed once; a person may remove or rename it."""
+    """This machine as a host, added and probed once; a person may remove or rename it. A failed probe is repeated."""
     known = Host.objects.filter(transport=Transport.LOCAL).first()
     if known is not None:
+        if known.enabled and not known.accelerator:
+            _probe_again(known)
         return known
     name = re.sub(r"[^a-z0-9-]+", "-", hostname.lower().split(".")[0])[:MAX_LENGTH].strip("-") or "local"
     if Host.objects.filter(name=name).exists():
@@ -72,6 +76,23 @@ def host_local_ensure(*, hostname: str) -> Host:
     )
     _request(host, kind="host.probe", actor=None)
     return host
+
+
+def hosts_probe_again() -> int:
+    """Ask for another probe of each open host whose first one failed a while ago. Returns how many."""
+    before = Now() - timedelta(seconds=timeouts.probe_again())
+    waiting = Host.objects.filter(enabled=True, status=HostStatus.UNREACHABLE, accelerator="", status_since__lt=before)
+    return sum(_probe_again(host) for host in waiting)
+
+
+def _probe_again(host: Host) -> bool:
+    if operation_active(target_id=host.pk) is not None:
+        return False
+    try:
+        _request(host, kind="host.probe", actor=None)
+    except Conflict:
+        return False  # somebody else was faster
+    return True
 
 
 def _must_be_new(host: Host) -> None:

@@ -18,6 +18,7 @@ LEASE = 60.0
 VISIBILITY = 120.0
 DEADLINE = 15 * 60.0
 ALERT_UNKNOWN = 5 * 60.0
+PROBE_AGAIN = 10 * 60.0
 BACK_OFF_FIRST = 2.0
 BACK_OFF_MOST = 30.0
 
@@ -45,6 +46,11 @@ def visibility() -> float:
 def deadline() -> float:
     """Seconds after which an operation that only waits is given up."""
     return DEADLINE * settings.TIME_SCALE
+
+
+def probe_again() -> float:
+    """Seconds after which a host that could not be probed is tried once more."""
+    return PROBE_AGAIN * settings.TIME_SCALE
 
 
 def back_off(attempts: int) -> float:

@@ -1,9 +1,11 @@
 """Hosts on the side of people: add, trust, open and close, remove; and who may."""
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 
 from apps.errors import Conflict, Forbidden, NotFound, Refused
 from apps.events.models import Event
@@ -33,6 +35,44 @@ class TestInstallation:
         assert len(set(answers)) == 1
         assert Installation.objects.count() == 1
         assert len(answers[0]) == 8
+
+
+class TestProbeAgain:
+    """A first probe that failed is not the last word: a machine that was busy with its set-up answers later."""
+
+    @pytest.fixture
+    def silent(self, installation: str) -> Host:
+        host = services.host_local_ensure(hostname="attic")
+        for operation in Operation.objects.filter(status=Status.QUEUED):
+            claim = operation_claim(operation.pk)
+            assert claim is not None
+            operation_end(claim, status=Status.FAILED, code="operation.deadline", message="Given up after waiting")
+        return host
+
+    def later(self) -> None:
+        Host.objects.update(status_since=Now() - timedelta(hours=1))
+
+    def test_after_a_while_and_once(self, silent: Host) -> None:
+        assert services.hosts_probe_again() == 0
+        self.later()
+        assert services.hosts_probe_again() == 1
+        assert services.hosts_probe_again() == 0
+        assert Operation.objects.filter(kind="host.probe", target_id=silent.pk).count() == 2
+
+    def test_at_the_next_start(self, silent: Host) -> None:
+        services.host_local_ensure(hostname="attic")
+        services.host_local_ensure(hostname="attic")
+        assert Operation.objects.filter(kind="host.probe", status=Status.QUEUED).count() == 1
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"accelerator": "tcg"}, {"enabled": False}, {"status": HostStatus.PENDING_TRUST}],
+        ids=["probed", "closed", "not trusted"],
+    )
+    def test_not_one_that_is(self, silent: Host, change: dict[str, Any]) -> None:
+        self.later()
+        Host.objects.update(**change)
+        assert services.hosts_probe_again() == 0
 
 
 class TestCreate:
