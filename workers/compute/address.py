@@ -1,10 +1,13 @@
 """Where a VM is on the network: its place in our records, and its interfaces as the host is asked for them."""
 
+from contextlib import suppress
 from functools import partial
 
 from apps.compute.models import VM, Nic, NicPhase
 from apps.network.models import Network
 from apps.network.services import address_reserve
+from hypervisor.errors import Rejected
+from hypervisor.interface import Hypervisor
 from hypervisor.specs import NicSpec, mac_for, mac_without_address
 from workers.compute.machine import kit_of
 
@@ -22,6 +25,15 @@ def nic_reserve(vm: VM, network: Network) -> Nic:
         mac, ip = address.mac, address.ip
     nic, _created = Nic.objects.update_or_create(vm=vm, network=network, defaults={"mac": mac, "ip": ip})
     return nic
+
+
+def lease_end(nic: Nic, hypervisor: Hypervisor) -> None:
+    """What the network's DHCP server still keeps for an interface that is gone. A lease ends by itself too, so this
+    fails nothing.
+    """
+    if nic.mac is not None and nic.ip is not None:
+        with suppress(Rejected):
+            hypervisor.release_lease(nic.network.libvirt_name, nic.mac)
 
 
 def nic_specs(vm: VM, first: Nic) -> tuple[NicSpec, ...]:

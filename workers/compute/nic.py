@@ -7,7 +7,7 @@ from apps.errors import Unavailable
 from apps.network.services import address_release
 from apps.operations.models import Operation
 from hypervisor.interface import Hypervisor
-from workers.compute.address import nic_reserve, nic_spec
+from workers.compute.address import lease_end, nic_reserve, nic_spec
 from workers.compute.domain import domain_spec, ensure_address
 from workers.compute.target import host_of, take_over, vm_of
 from workers.connections import hypervisor_for
@@ -66,6 +66,7 @@ def nic_delete(run: Run) -> None:
             )
         run.remember(asked=asked)
         raise Postpone("Waiting for the guest to let go of it", seconds=POLL_SECONDS)
+    lease_end(nic, hypervisor)
     with run.write():
         nic.delete()
         address_release(consumer_id=vm.pk, network=nic.network)

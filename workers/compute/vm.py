@@ -2,7 +2,6 @@
 observe, compare, act, observe, record."""
 
 import uuid
-from contextlib import suppress
 
 from django.db import transaction
 
@@ -15,8 +14,8 @@ from apps.operations.claims import host_has_a_slot
 from apps.operations.models import Operation
 from apps.placement.services import HostsAway, Wish, placement_claim
 from apps.storage.models import Volume
-from hypervisor.errors import Rejected
 from hypervisor.interface import Hypervisor
+from workers.compute.address import lease_end
 from workers.compute.domain import (
     domain_spec,
     ensure_address,
@@ -134,18 +133,12 @@ def vm_delete(run: Run) -> None:
             hypervisor.power_off(vm.pk)
             forwards_close(vm, hypervisor)
             hypervisor.undefine(vm.pk)
-            leases_end(vm, hypervisor)
+            for nic in vm.nics.select_related("network"):
+                lease_end(nic, hypervisor)
         with run.step("disk", "Deleting its disk", progress=60):
             remove_leftovers(vm, hypervisor)
     with run.step("forget", "Giving back its claim", progress=90), run.write():
         vm_forget(vm)
-
-
-def leases_end(vm: VM, hypervisor: Hypervisor) -> None:
-    """What the DHCP servers of its networks still keep for it. A lease ends by itself too, so this fails nothing."""
-    for nic in vm.nics.select_related("network").filter(mac__isnull=False, ip__isnull=False):
-        with suppress(Rejected):
-            hypervisor.release_lease(nic.network.libvirt_name, str(nic.mac))
 
 
 def vm_forget(vm: VM) -> None:
