@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bootstrap.commands import environment_without_python, path_with_sbin
 from bootstrap.errors import BootstrapError
@@ -19,6 +20,7 @@ from bootstrap.errors import BootstrapError
 CODE_DIR = Path(__file__).resolve().parent.parent
 LONGEST_SOCKET_PATH = 107
 """Bytes that fit into ``sockaddr_un`` on Linux, without the final NUL."""
+SHORTEST_PASSWORD = 12
 SECRET_NAMES = ("CLOUDSITE_SECRET_KEY", "CLOUDSITE_JWT_KEY")
 
 
@@ -140,9 +142,29 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     for name, value in (("CLOUDSITE_LAN", settings.lan), ("CLOUDSITE_IMAGE", settings.image)):
         if value not in ("on", "off"):
             problems.append(f"{name} is {value!r}; it has to be on or off.")
+    problems += wrong_servers(settings)
+    if settings.admin_password is not None and len(settings.admin_password) < SHORTEST_PASSWORD:
+        problems.append(f"CLOUDSITE_ADMIN_PASSWORD has fewer than {SHORTEST_PASSWORD} characters.")
     if problems:
         raise BootstrapError("\n".join(problems))
     return settings
+
+
+def wrong_servers(settings: Settings) -> list[str]:
+    """URLs of the user's own servers that cannot be meant; never with the password that is in them."""
+    found = []
+    for name, text, schemes in (
+        ("DATABASE_URL", settings.database_url, ("postgresql", "postgres")),
+        ("REDIS_URL", settings.redis_url, ("redis", "rediss", "unix")),
+    ):
+        try:
+            url = urlsplit(text or f"{schemes[0]}:")
+            usable = url.scheme in schemes and (url.port is None or url.port > 0)
+        except ValueError:
+            usable = False
+        if not usable:
+            found.append(f"{name} cannot be used; it has to begin with {':// or '.join(schemes)}://.")
+    return found
 
 
 def database_url(settings: Settings) -> str:

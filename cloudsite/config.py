@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from django.core.exceptions import ImproperlyConfigured
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -142,5 +144,17 @@ class Config(BaseSettings):
 
 
 def load() -> Config:
-    """The settings of this process. Raises pydantic's ``ValidationError`` naming each wrong variable."""
-    return Config()  # type: ignore[call-arg]  # values come from the environment
+    """The settings of this process. Raises ``ImproperlyConfigured`` with one sentence for each wrong variable.
+
+    Without its value, which may be a secret.
+    """
+    try:
+        return Config()  # type: ignore[call-arg]  # values come from the environment
+    except ValidationError as error:
+        raise ImproperlyConfigured("\n".join(map(_sentence, error.errors()))) from None
+
+
+def _sentence(error: ErrorDetails) -> str:
+    field = str(error["loc"][0])
+    name = field if field.isupper() else f"CLOUDSITE_{field.upper()}"
+    return f"{name} cannot be used: {error['msg'].removeprefix('Value error, ')}."

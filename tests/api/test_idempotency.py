@@ -82,7 +82,7 @@ def test_errors_are_not_kept(client: Any, new_vm: dict[str, Any], member: Any, m
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\x7fb", "a\tb"])
 def test_what_is_no_key(client: Any, new_vm: dict[str, Any], key: str) -> None:
     before = rows()
-    problem_of(post(client, new_vm, key), 422, "idempotency.key")
+    problem_of(post(client, new_vm, key), 422, "idempotency.key", field="Idempotency-Key")
     assert rows() == before
 
 
