@@ -8,17 +8,16 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from django.conf import settings
 from django.http.request import split_domain_port
 from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
+from apps.compute.services.console import socket_path
 from cloudsite.middleware import is_known
 
 log = structlog.get_logger(__name__)
@@ -34,11 +33,6 @@ PASSED_ON = (b"cookie", b"authorization")
 AWAY = 1013, "The console process does not answer. Connect again in a while."
 TOO_SLOW = 4508, "The connection is too slow for what the machine shows."
 TOO_BIG = 1009, "Only frames of at most 64 KiB are taken."
-
-
-def socket_path() -> Path:
-    """Where the console process listens."""
-    return Path(settings.STATE_DIR) / "run" / "console.sock"
 
 
 class Consoles:

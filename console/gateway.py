@@ -23,6 +23,7 @@ from console.far_end import FarEnd, Serial
 from console.opening import open_far_end
 from console.session import Receive, Send, Session
 from console.threads import in_database, on_host
+from console.thumbnails import Thumbnails
 
 log = structlog.get_logger(__name__)
 PROTOCOL: Final = "cloudsite.console.v1"
@@ -32,19 +33,21 @@ MOST_PER_USER: Final = 64
 MOST_PER_SCREEN: Final = 4
 CLOSE_SECONDS: Final = 5.0
 _PATH: Final = re.compile(r"/console/([0-9a-f-]{36})/")
+_THUMBNAIL: Final = re.compile(r"/thumbnail/([0-9a-f-]{36})/")
 _TICKET: Final = re.compile(r"ticket\.[A-Za-z0-9_-]{20,100}")
 
 
 class Gateway:
     def __init__(self) -> None:
         self._open: Counter[object] = Counter()
+        self._thumbnails = Thumbnails()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
-            await _answer_http(send)
+            await self._answer_http(scope, send)
             return
         await receive()
-        vm_id, caller = _vm_id(scope["path"]), caller_of(scope)
+        vm_id, caller = _vm_id(_PATH, scope["path"]), caller_of(scope)
         ticket = await self._admit(scope, vm_id, caller)
         if ticket is None or caller is None:
             await send({"type": "websocket.close", "code": 1008})
@@ -55,6 +58,18 @@ class Gateway:
         log.info("console.closed", **_named(ticket), ending=ending and ending.name, seconds=_since(started))
         if ending is not None:
             await _close(send, ending)
+
+    async def _answer_http(self, scope: Any, send: Send) -> None:
+        """There are no pages here: the web process rings for a picture, the supervisor asks whether somebody answers.
+
+        Whoever may connect to the socket is Cloudsite itself; strangers' requests end in the web process.
+        """
+        vm_id = _vm_id(_THUMBNAIL, scope["path"]) if scope["method"] == "POST" else None
+        if vm_id is not None:
+            self._thumbnails.ring(vm_id)
+        headers = [(b"content-type", b"text/plain"), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 404 if vm_id is None else 202, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
 
     async def _admit(self, scope: Any, vm_id: uuid.UUID | None, caller: Caller | None) -> ConsoleTicket | None:
         """The ticket of this handshake, consumed; None when anything about it is wrong."""
@@ -107,8 +122,8 @@ async def _opened(ticket: ConsoleTicket) -> FarEnd:
     return far_end
 
 
-def _vm_id(path: str) -> uuid.UUID | None:
-    match = _PATH.fullmatch(path)
+def _vm_id(pattern: re.Pattern[str], path: str) -> uuid.UUID | None:
+    match = pattern.fullmatch(path)
     try:
         return uuid.UUID(match[1]) if match else None
     except ValueError:
@@ -130,10 +145,3 @@ async def _close(send: Send, ending: Ending) -> None:
         await asyncio.wait_for(send(message), CLOSE_SECONDS)
     except (TimeoutError, OSError):
         log.info("console.not_closed", ending=ending.name)
-
-
-async def _answer_http(send: Send) -> None:
-    """There are no pages here; the supervisor asks whether somebody answers."""
-    headers = [(b"content-type", b"text/plain"), (b"content-length", b"0")]
-    await send({"type": "http.response.start", "status": 404, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})

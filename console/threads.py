@@ -13,14 +13,14 @@ _HOSTS: Final = ThreadPoolExecutor(32, thread_name_prefix="console-hosts")
 
 
 async def in_database(call: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_DATABASE, _with_connection, call)
+    return await asyncio.get_running_loop().run_in_executor(_DATABASE, with_connection, call)
 
 
 async def on_host(call: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_HOSTS, _with_connection, call)
+    return await asyncio.get_running_loop().run_in_executor(_HOSTS, with_connection, call)
 
 
-def _with_connection(call: Callable[[], T]) -> T:
+def with_connection(call: Callable[[], T]) -> T:
     """The connection goes back to the pool after each call."""
     close_old_connections()
     try:

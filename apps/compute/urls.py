@@ -30,6 +30,7 @@ urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/console/", console_views.vm_console, name="vm-console"),
     path("vms/<uuid:vm_id>/screen/", console_views.vm_screen, name="vm-screen"),
     path("vms/bulk/", bulk_views.vm_bulk, name="vm-bulk"),
+    path("vms/<uuid:vm_id>/thumbnail/", console_views.vm_thumbnail, name="vm-thumbnail"),
     path("vms/new/", views.vm_create, name="vm-create"),
     path("vms/<uuid:vm_id>/", views.vm_detail, name="vm-detail"),
     path("vms/<uuid:vm_id>/menu/", views.vm_menu, name="vm-menu"),

@@ -29,6 +29,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "volumes/{volume_id}/delete/": (OWN, BUTTON),
     "vms/{vm_id}/console/": (OWN, READ),
     "vms/{vm_id}/screen/": (OWN, READ),
+    "vms/{vm_id}/thumbnail/": (OWN, READ),
     "vms/{vm_id}/volumes/": (OWN, READ),
     "vms/{vm_id}/volumes/attach/": (OWN, BUTTON),
     "vms/{vm_id}/io-limits/": (OWN, BUTTON),
@@ -148,7 +149,8 @@ def test_reading(world: dict[str, Any], browser: Any, route: str, actor: str) ->
         assert response.status_code == 302
         assert response["Location"].startswith("/sign-in/?next=")
     elif may_see(whose, actor, route):
-        assert response.status_code == 200, response.content[:300]
+        wanted = 204 if route.endswith("/thumbnail/") else 200  # no console process, so there is no picture
+        assert response.status_code == wanted, response.content[:300]
     elif whose == ADMINS:
         assert response.status_code in (403, 404)
     else:

@@ -83,7 +83,8 @@ class Site:
 def site(transactional_db: None, own_state_dir: Path, installation: str, settings: Any) -> Iterator[Site]:
     from django.core.asgi import get_asgi_application
 
-    from cloudsite.consoles import Consoles, socket_path
+    from apps.compute.services.console import socket_path
+    from cloudsite.consoles import Consoles
     from console.gateway import Gateway
 
     settings.HYPERVISOR = "fake"

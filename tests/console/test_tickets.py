@@ -158,7 +158,7 @@ def test_other_addresses(site: Site, guest: Any, member: Any, path: str) -> None
 
 
 def test_the_console_process_is_away(site: Site, guest: Any, member: Any) -> None:
-    from cloudsite.consoles import socket_path
+    from apps.compute.services.console import socket_path
 
     vm, client = guest(member, "web-1"), site.browser(member)
     ticket = site.ticket(client, vm)

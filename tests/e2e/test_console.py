@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.cloud import Cloud
+from tests.console.test_picture import pixels
 from tests.dashboard.conftest import DESKTOP, browser  # noqa: F401  # a fixture
 from tests.waiting import wait_for
 
@@ -57,6 +58,7 @@ def test_the_prompt_is_seen_and_answers(
     cloud: Cloud, context: BrowserContext, enrolled: list[dict[str, Any]], number: int
 ) -> None:
     vm = cloud.create("console", host=enrolled[number]["name"])
+    see_it_small(cloud, context, vm)
     page = opened(context, vm, "console")
     rows = sign_in(page)
     page.keyboard.type("echo $((6 * 7)) on $(hostname)\n")
@@ -80,6 +82,21 @@ def test_the_prompt_is_seen_and_answers(
     log = (cloud.state_dir / "console.log").read_text() + (cloud.state_dir / "web.log").read_text()
     assert "console.opened" in log
     assert "back again" not in log
+
+
+def see_it_small(cloud: Cloud, context: BrowserContext, vm: dict[str, Any]) -> None:
+    """The picture on the overview is that of a screen: of a size that one has, and lit."""
+    path = f"/vms/{vm['id']}/thumbnail/"
+    wait_for(lambda: cloud.page(path).status_code == 200, seconds=60, what="a picture", every=1)
+    rows = pixels(cloud.page(path).content)
+    assert 200 <= len(rows) <= 512 >= len(rows[0]) // 3 >= 300
+    assert sum(value > 60 for row in rows for value in row) > 50
+    page = context.new_page()
+    page.goto(f"/vms/{vm['id']}/")
+    image = page.locator(".screen img")
+    expect(image).to_be_visible(timeout=30_000)
+    assert image.evaluate("image => image.naturalHeight") == len(rows)
+    page.close()
 
 
 def watch_the_screen(context: BrowserContext, vm: dict[str, Any], serial: Page) -> None:

@@ -9,7 +9,9 @@ import secrets
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -41,6 +43,11 @@ class Issued:
     def path(self) -> str:
         """Where the WebSocket is. It holds no secret, so it may stand in a log."""
         return console_path(self.vm.pk)
+
+
+def socket_path() -> Path:
+    """Where the console process listens, for the web process alone."""
+    return Path(settings.STATE_DIR) / "run" / "console.sock"
 
 
 def console_path(vm_id: uuid.UUID) -> str:

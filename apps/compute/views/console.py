@@ -7,6 +7,7 @@ from django.http import HttpResponse
 from apps.compute.models import ConsoleKind
 from apps.compute.selectors.vm import vm_for
 from apps.compute.services.console import is_open, way_refusal
+from apps.compute.services.thumbnail import Sight, thumbnail_of
 from apps.compute.views.vm_page import vm_page
 from apps.pages import PageRequest, page
 
@@ -23,6 +24,14 @@ def vm_console(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
 def vm_screen(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
     """What a monitor would show."""
     return _console(request, vm_id, ConsoleKind.VNC)
+
+
+@page
+def vm_thumbnail(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
+    """The picture, 202 while it is fetched, 204 where there is none. It is never waited for."""
+    seen = thumbnail_of(actor=request.user, vm_id=vm_id)
+    status = {Sight.SHOWN: 200, Sight.PENDING: 202, Sight.NONE: 204}[seen.sight]
+    return HttpResponse(seen.png, status=status, content_type="image/png", headers={"Cache-Control": "no-store"})
 
 
 def _console(request: PageRequest, vm_id: uuid.UUID, kind: ConsoleKind) -> HttpResponse:

@@ -17,6 +17,7 @@ from apps.compute.forms.vm import VMCreateForm, VMFilter, VMUpdateForm
 from apps.compute.models import VM
 from apps.compute.selectors.vm import ROW, vm_addresses, vm_for, vm_placement, vm_rows, vms_for
 from apps.compute.services import vm as services
+from apps.compute.services.thumbnail import is_visible
 from apps.compute.views.vm_page import RECENT, vm_page
 from apps.errors import AppError
 from apps.events.selectors import events_on
@@ -100,6 +101,7 @@ def vm_detail(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
         panel="compute/vm_overview.html",
         context={
             "addresses": addresses,
+            "is_visible": is_visible(vm),
             "ways": _ways(request, vm, addresses),
             "events": events_on(actor=request.user, target_id=vm.pk)[:RECENT],
             "placement": vm_placement(actor=request.user, vm=vm),
