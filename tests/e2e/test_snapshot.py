@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from apps.compute.timetable import DAYS
 from lab.host import Host as LabHost
 from tests.cloud import Cloud
 from tests.e2e.guests import event_kinds, get, reserved, type_into, wait_booted, wish
@@ -35,6 +37,15 @@ class Guest:
     def named(self, name: str) -> dict[str, Any]:
         (found,) = self.cloud.results(f"snapshots/?vm={self.vm['id']}&name={name}")
         return found
+
+    def is_idle(self) -> bool:
+        query = "SELECT 1 FROM operations_operation WHERE target_id = %s AND status IN ('queued', 'running')"
+        return not self.cloud.sql(query, self.vm["id"])
+
+    def scheduled(self, known: Sequence[str]) -> str:
+        """A complete one by the clock that is not known yet, or nothing."""
+        found = self.cloud.results(f"snapshots/?vm={self.vm['id']}&status=ready")
+        return next((one["name"] for one in found if one["schedule"] and one["name"] not in known), "")
 
     def revert(self, snapshot: dict[str, Any]) -> dict[str, Any]:
         answer = self.cloud.call("POST", f"snapshots/{snapshot['id']}/revert/", expect=202)
@@ -116,6 +127,28 @@ def test_a_revert_undoes_what_was_done_since(guest: Guest) -> None:
         "dd if=/dev/vda bs=512 skip=2000000 count=1 | tr -d '\\0' > /www/disk; echo . >> /www/disk",
     )
     assert wait_for(lambda: guest.page("disk"), seconds=20, what="the disk's content", every=0.2) == "."
+
+
+def test_the_clock_takes_them_and_the_oldest_goes(guest: Guest) -> None:
+    """Due twice, as after a day: the host has the newest of the schedule and the one that was made by hand."""
+    by_hand = guest.take("mine")
+    now = datetime.now(UTC) - timedelta(minutes=1)
+    plan = {"action": "snapshot", "keep": 1, "weekdays": list(DAYS), "time": f"{now:%H:%M}"}
+    schedule = guest.cloud.call("POST", f"vms/{guest.vm['id']}/schedules/", expect=201, json=plan)
+    names: list[str] = []
+    for _ in range(2):
+        wait_for(guest.is_idle, seconds=60, what="the end of what is done with it", every=0.2)
+        due = now.replace(second=0, microsecond=0)
+        guest.cloud.sql("UPDATE compute_schedule SET next_run = %s WHERE id = %s", due, schedule["id"])
+        names.append(wait_for(lambda: guest.scheduled(names), seconds=60, what="another snapshot", every=0.5))
+    assert names[0].startswith(f"auto-{now:%Y-%m-%d}") and names[0] != names[1]
+    wait_for(lambda: len(guest.rows()) == 2, seconds=60, what="the end of the older one", every=0.5)
+    newest = guest.named(names[1])
+    assert (newest["memory"], newest["schedule"]) == (True, schedule["id"])
+    wait_for(lambda: guest.rows() == guest.tree(), seconds=SEEN_SECONDS, what="the same on the host", every=0.5)
+    assert set(guest.tree()) == {f"cs-{by_hand['id']}", f"cs-{newest['id']}"}
+    assert "snapshot.surplus" in event_kinds(guest.cloud, guest.vm)
+    guest.cloud.call("DELETE", f"schedules/{schedule['id']}/", expect=204)
 
 
 def test_somebody_uses_virsh_beside_us(guest: Guest) -> None:
