@@ -66,6 +66,7 @@ class HostSerializer(serializers.ModelSerializer[Host]):
     uefi = serializers.ListField(
         child=serializers.CharField(), read_only=True, help_text="Architectures for which it has UEFI firmware."
     )
+    labels = serializers.DictField(child=serializers.CharField(), read_only=True)
     capacity = serializers.SerializerMethodField()
     claimed = serializers.SerializerMethodField()
     versions = serializers.SerializerMethodField()
@@ -77,6 +78,7 @@ class HostSerializer(serializers.ModelSerializer[Host]):
             "name",
             "uri",
             "enabled",
+            "labels",
             "status",
             "since",
             "reason",
@@ -155,6 +157,9 @@ class HostUpdateSerializer(StrictSerializer):
     vcpu_ratio = serializers.FloatField(required=False)
     memory_ratio = serializers.FloatField(required=False)
     disk_ratio = serializers.FloatField(required=False)
+    labels = serializers.DictField(
+        child=serializers.CharField(), required=False, help_text="All labels, for the policies of placement."
+    )
 
 
 class HostFilter(filters.FilterSet):
@@ -215,7 +220,7 @@ class HostView(APIView):
     @extend_schema(request=HostUpdateSerializer, responses=HostSerializer, parameters=MUTATION)
     @mutation
     def patch(self, request: Request, host_id: uuid.UUID) -> Answer:
-        """Open or close it for new VMs, choose its accelerator or its overcommit ratios."""
+        """Open or close it for new VMs, choose its accelerator, overcommit ratios or labels."""
         values = validated(HostUpdateSerializer, request)
         host = services.host_update(actor=actor_of(request), host_id=host_id, **values)
         plan = Plan(host=host.name, changes=tuple(f"set {name} to {value}" for name, value in values.items()))

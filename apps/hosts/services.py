@@ -25,6 +25,9 @@ from apps.operations.models import Operation
 from apps.operations.selectors import operation_active
 from apps.operations.services import operation_create
 
+MOST_LABELS = 50
+LABEL = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
 
 def installation_ensure() -> str:
     """The identity of this installation, made once."""
@@ -168,8 +171,9 @@ def host_update(
     vcpu_ratio: float | None = None,
     memory_ratio: float | None = None,
     disk_ratio: float | None = None,
+    labels: dict[str, str] | None = None,
 ) -> Host:
-    """Open or close a host for new VMs; choose its accelerator (probed again) and its overcommit ratios."""
+    """Open or close a host for new VMs; choose its accelerator (probed again), overcommit ratios and labels."""
     require_admin(actor)
     host = host_for(actor=actor, host_id=host_id, lock=True)
     if enabled is not None and enabled != host.enabled:
@@ -186,6 +190,9 @@ def host_update(
         if value is not None:
             _check_ratio(f"{name}_ratio", value)
             setattr(host, f"{name}_ratio", value)
+    if labels is not None:
+        _check_labels(labels)
+        host.labels = labels
     host_set_limits(host)
     if accelerator is not None and accelerator != host.accelerator_wanted:
         if accelerator not in Accelerator.values:
@@ -194,6 +201,16 @@ def host_update(
         _request(host, kind="host.probe", actor=actor)
     host.save()
     return host
+
+
+def _check_labels(labels: dict[str, str]) -> None:
+    if len(labels) > MOST_LABELS:
+        raise refused("labels", "host.labels", f"A host has at most {MOST_LABELS} labels.")
+    for name, value in labels.items():
+        if not LABEL.fullmatch(name):
+            raise refused("labels", "host.labels", f"A label is named by 1 to 63 of a-z, 0-9 and _, not {name[:63]!r}.")
+        if not 1 <= len(value) <= 63 or not value.isprintable():
+            raise refused("labels", "host.labels", f"The label {name} has 1 to 63 printable characters as its value.")
 
 
 def _check_ratio(field: str, value: float) -> None:
