@@ -29,6 +29,7 @@ ONE_SHOTS = (
     ("collectstatic", "--noinput", "--verbosity", "0"),
     ("ensure_admin",),
     ("ensure_certificates",),
+    ("ensure_policies",),
     ("forget_heartbeats",),
     ("ensure_local_host",),
 )

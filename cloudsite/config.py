@@ -48,6 +48,7 @@ class Config(BaseSettings):
     host_calls: int = Field(4, ge=1, le=32, description="Operations at the same time on one host.")
     snapshots_per_vm: int = Field(20, ge=1, le=200, description="Most snapshots of one VM.")
     time_scale: float = Field(1.0, gt=0, le=10, description="Factor on every time-out of the operation engine (tests).")
+    default_policy: str = Field("balanced", description="Policy that places VMs for which none was chosen.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     hypervisor: Literal["libvirt", "fake"] = Field(
         "libvirt", description="Driver; `fake` is for tests of Cloudsite itself."

@@ -215,6 +215,7 @@ SIMPLE_JWT = {
 TIME_SCALE = CONFIG.time_scale
 HOST_CALLS = CONFIG.host_calls
 SNAPSHOTS_PER_VM = CONFIG.snapshots_per_vm
+DEFAULT_POLICY = CONFIG.default_policy
 HYPERVISOR = CONFIG.hypervisor
 UPLOAD_LIMIT_BYTES = CONFIG.upload_limit_mib * 1024 * 1024
 IMAGE_DISK_LIMIT_BYTES = CONFIG.image_disk_limit_gib * 1024**3

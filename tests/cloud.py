@@ -340,6 +340,7 @@ def _prepare(running: Cloud, probe_kernel: ProbeKernel, tiny_image: Path) -> Non
     running.manage("ensure_admin")
     running.manage("ensure_certificates")
     running.manage("ensure_installation")
+    running.manage("ensure_policies")
     enter_image(running, "tiny", tiny_image)
 
 

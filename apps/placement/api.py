@@ -14,9 +14,14 @@ from rest_framework.views import APIView
 from apps.accounts.permissions import AdminOnly, actor_of
 from apps.envelope.filters import DocumentedFilters
 from apps.envelope.references import TargetFilter
+from apps.envelope.serializers import StrictSerializer, validated
 from apps.errors import NotFound
+from apps.names import NameField
+from apps.placement.explain import placement_explain
 from apps.placement.models import Placement
+from apps.placement.policy.tree import MOST_BYTES
 from apps.placement.selectors import placement_trace, placements_for
+from apps.storage.models import Firmware
 
 
 class PlacementSerializer(serializers.ModelSerializer[Placement]):
@@ -31,6 +36,7 @@ class PlacementSerializer(serializers.ModelSerializer[Placement]):
             "host_id",
             "host_name",
             "policy",
+            "policy_version",
             "snapshot_hash",
             "created_at",
         ]
@@ -84,6 +90,56 @@ class PlacementDetailSerializer(PlacementSerializer):
     @extend_schema_field(TraceSerializer(allow_null=True))
     def get_trace(self, placement: Placement) -> dict[str, Any] | None:
         return placement_trace(placement=placement)
+
+
+class NewHostSerializer(StrictSerializer):
+    name = NameField()
+    cpus = serializers.IntegerField(min_value=1, max_value=4096)
+    memory_mib = serializers.IntegerField(min_value=1, max_value=2**26)
+    disk_gib = serializers.IntegerField(min_value=1, max_value=2**26)
+    architecture = serializers.CharField(max_length=16, default="x86_64")
+
+
+class ExplainSerializer(StrictSerializer):
+    """A VM that nobody makes, and a cloud that is a little different."""
+
+    vcpus = serializers.IntegerField(min_value=1, max_value=4096)
+    memory_mib = serializers.IntegerField(min_value=1, max_value=2**26)
+    disk_gib = serializers.IntegerField(min_value=1, max_value=2**26)
+    architecture = serializers.CharField(max_length=16, default="x86_64")
+    firmware = serializers.ChoiceField(choices=Firmware.choices, default=Firmware.BIOS)
+    image = serializers.CharField(max_length=63, required=False, help_text="Its architecture counts, and who has it.")
+    host = serializers.CharField(max_length=63, required=False)
+    policy = serializers.CharField(max_length=63, required=False)
+    policy_text = serializers.CharField(
+        max_length=MOST_BYTES, trim_whitespace=False, required=False, help_text="A policy that is not kept yet."
+    )
+    down = serializers.ListField(
+        child=serializers.CharField(max_length=63), max_length=100, default=list, help_text="Hosts taken as down."
+    )
+    added = serializers.ListField(
+        child=NewHostSerializer(), max_length=100, default=list, help_text="Empty hosts taken as there."
+    )
+
+
+class ChangeSerializer(serializers.Serializer[Any]):
+    host = serializers.CharField()
+    filters = serializers.ListField(child=serializers.CharField(), help_text="Every filter that rejects it now.")
+    words = serializers.CharField()
+
+
+class ExplainedSerializer(TraceSerializer):
+    smallest_changes = ChangeSerializer(many=True, help_text="Empty where a host fits.")
+
+
+class PlacementExplainView(APIView):
+    permission_classes = [AdminOnly]
+
+    @extend_schema(request=ExplainSerializer, responses=ExplainedSerializer)
+    def post(self, request: Request) -> Response:
+        """Ask where a VM would go and why, perhaps with hosts down or added or by another policy. Places nothing."""
+        values = validated(ExplainSerializer, request)
+        return Response(placement_explain(actor=actor_of(request), **values))
 
 
 class PlacementFilter(filters.FilterSet):

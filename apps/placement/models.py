@@ -1,8 +1,44 @@
-"""Decisions that were made, kept with their reasons."""
+"""Policies with all their versions, and decisions that were made, kept with their reasons."""
 
 import uuid
 
 from django.db import models
+
+
+class Policy(models.Model):
+    """A placement policy. ``text`` is its newest version, which was checked before it was kept."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=63, unique=True)
+    description = models.CharField(max_length=500, blank=True)
+    shipped = models.BooleanField(default=False, help_text="Comes with Cloudsite and is only changed by it.")
+    version = models.PositiveIntegerField(default=1)
+    text = models.TextField()
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name_plural = "policies"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PolicyVersion(models.Model):
+    """What a policy was, and who made it so. The author is a plain name: the record outlives its user."""
+
+    policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    text = models.TextField()
+    author = models.CharField(max_length=150)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["policy", "number"], name="policy_version_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.policy} {self.number}"
 
 
 class Placement(models.Model):
@@ -15,6 +51,7 @@ class Placement(models.Model):
     host_id = models.UUIDField()
     host_name = models.CharField(max_length=63)
     policy = models.CharField(max_length=63)
+    policy_version = models.PositiveIntegerField(null=True)
     snapshot_hash = models.CharField(max_length=64, default="", help_text="Equal where the same hosts were seen.")
     record = models.BinaryField(default=b"", help_text="Request, policy and hosts as they were seen, compressed.")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,20 +1,24 @@
 """Deciding (read-only, in a request) and claiming (in a worker)."""
 
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from django.db import transaction
 
 from apps.errors import FieldError, Refused, Unavailable
 from apps.hosts.capacity import OURS, Ceiling, Demand, capacity_claim, disk_demand
 from apps.hosts.models import Allocation, AllocationKind, Host, HostStatus
+from apps.placement import models
+from apps.placement.engine.advice import smallest_changes
 from apps.placement.engine.decide import Decision, decide
 from apps.placement.engine.filters import RESOURCES, limit_of
 from apps.placement.engine.record import pack
 from apps.placement.engine.snapshot import HostView, Request
 from apps.placement.models import Placement
+from apps.placement.policies import policy_in_force
 from apps.placement.policy.model import Policy
-from apps.placement.policy.shipped import DEFAULT, FOR_VOLUMES, shipped
+from apps.placement.policy.shipped import FOR_VOLUMES, shipped
 from apps.placement.selectors import hosts_snapshot
 
 ATTEMPTS = 20
@@ -27,8 +31,11 @@ class HostsAway(Unavailable):
 def no_host_fits(decision: Decision, *, host_id: uuid.UUID | None = None) -> Refused:
     """The refusal, naming what each host lacks."""
     detail = decision.summary() or "There is no host yet."
+    changes = smallest_changes(decision, most=1)
+    if changes:
+        detail += f". Smallest change: {changes[0].words}"
     errors = (FieldError(field="host", code="placement.no_host_fits", detail=detail),) if host_id else ()
-    return Refused("placement.no_host_fits", f"No host fits: {detail}", errors=errors)
+    return Refused("placement.no_host_fits", f"No host fits: {detail}", errors=errors, removed=decision.removed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +47,8 @@ class Wish:
     firmware: str = "bios"
     image_id: uuid.UUID | None = None
     host_id: uuid.UUID | None = None
-    policy: Policy = field(default_factory=lambda: shipped(DEFAULT))
+    policy: Policy
+    policy_version: int | None = None
 
     @property
     def request(self) -> Request:
@@ -52,6 +60,12 @@ class Wish:
             firmware=self.firmware,
             host_id=str(self.host_id) if self.host_id else None,
         )
+
+
+def wish_of(*, chosen: models.Policy | None, **more: Any) -> Wish:
+    """A VM's wish, by its own policy or else the installation's."""
+    policy, version = policy_in_force(chosen)
+    return Wish(policy=policy, policy_version=version, **more)
 
 
 def disk_wish(*, size_gib: int, host_id: uuid.UUID | None) -> Wish:
@@ -100,7 +114,7 @@ def placement_claim(
                     ceiling=_ceiling(candidate, wish.policy),
                 ):
                     host = Host.objects.get(pk=candidate.id)
-                    _record(decision, host, consumer_id, consumer_name, owner_id)
+                    _record(decision, host, consumer_id, consumer_name, owner_id, wish.policy_version)
                     return host
     raise Refused("placement.contended", "Room was found and taken by others each time. Try again.")
 
@@ -122,7 +136,12 @@ def _raise_if_only_away(wish: Wish) -> None:
 
 
 def _record(
-    decision: Decision, host: Host, consumer_id: uuid.UUID, consumer_name: str, owner_id: uuid.UUID | None
+    decision: Decision,
+    host: Host,
+    consumer_id: uuid.UUID,
+    consumer_name: str,
+    owner_id: uuid.UUID | None,
+    policy_version: int | None,
 ) -> None:
     record = pack(decision)
     Placement.objects.create(
@@ -132,6 +151,7 @@ def _record(
         host_id=host.pk,
         host_name=host.name,
         policy=decision.policy.name,
+        policy_version=policy_version,
         snapshot_hash=record.snapshot_hash,
         record=record.content,
     )

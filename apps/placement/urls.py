@@ -2,9 +2,13 @@
 
 from django.urls import path
 
-from apps.placement import api
+from apps.placement import api, policy_api
 
 api_urlpatterns = [
     path("placements/", api.PlacementListView.as_view()),
+    path("policies/", policy_api.PolicyListView.as_view()),
+    path("policies/<uuid:policy_id>/", policy_api.PolicyView.as_view()),
+    path("policies/<uuid:policy_id>/history/", policy_api.PolicyHistoryView.as_view()),
+    path("placements/explain/", api.PlacementExplainView.as_view()),
     path("placements/<uuid:placement_id>/", api.PlacementView.as_view()),
 ]

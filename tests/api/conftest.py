@@ -140,7 +140,7 @@ def world(
     from apps.hosts.services import fingerprint_of
     from apps.network.models import Network
     from apps.operations.services import operation_create
-    from apps.placement.models import Placement
+    from apps.placement.models import Placement, Policy
     from apps.storage.models import Image, Volume
 
     disk = Volume.objects.create(host=host, size_gib=1)
@@ -181,6 +181,7 @@ def world(
         "network_id": network.pk,
         **connected(member, make_vm, vm, host),
         "placement_id": placement.pk,
+        "policy_id": Policy.objects.create(name="own", text="{name: own, score: [{metric: memory_free}]}").pk,
         "key_id": make_key(member).pk,
         "fingerprint": fingerprint_of(empty.offered_key),
     }

@@ -222,6 +222,7 @@ LISTS = [
     "hosts/",
     "images/",
     "placements/",
+    "policies/",
     "sizes/",
     "ssh-keys/",
 ]
@@ -241,7 +242,7 @@ def fill(number: int, *, owner: Any, make_vm: Any, make_host: Any, make_key: Any
     """``number`` rows more in every list."""
     from apps.network.models import Network
     from apps.operations.services import operation_create
-    from apps.placement.models import Placement
+    from apps.placement.models import Placement, Policy
     from apps.storage.models import Image
 
     for _ in range(number):
@@ -260,6 +261,7 @@ def fill(number: int, *, owner: Any, make_vm: Any, make_host: Any, make_key: Any
             consumer_id=vm.pk, consumer_name=vm.name, host_id=host.pk, host_name=host.name, policy="spread"
         )
         make_key(owner, f"key-{serial}")
+        Policy.objects.create(name=f"policy-{serial}", text="")
 
 
 @pytest.mark.parametrize("path", LISTS)

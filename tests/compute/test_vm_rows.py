@@ -11,6 +11,7 @@ from apps.compute.api.vm import VMSerializer
 from apps.compute.models import VM, Nic, Phase, Power, Size
 from apps.compute.selectors.vm import vm_for
 from apps.network.models import Network
+from apps.placement.models import Policy
 
 
 @pytest.fixture
@@ -33,6 +34,8 @@ def vms(admin: Any, host: Any, image: Any) -> list[VM]:
         observed_at=host.created_at,
         **numbers,
     )
+    full.policy = Policy.objects.create(name="fast", text="")
+    full.save()
     Nic.objects.create(vm=full, network=network, mac="52:54:00:00:00:01", ip="192.168.150.2")
     second = Network.objects.create(host=host, name="b", libvirt_name="cs-b", cidr="192.168.151.0/24", bridge="cs-b")
     Nic.objects.create(vm=full, network=second, mac="52:54:00:00:00:02", ip=None)

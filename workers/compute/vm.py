@@ -12,7 +12,7 @@ from apps.network.services import address_release
 from apps.operations import timeouts
 from apps.operations.claims import host_has_a_slot
 from apps.operations.models import Operation
-from apps.placement.services import HostsAway, Wish, placement_claim
+from apps.placement.services import HostsAway, placement_claim, wish_of
 from apps.storage.models import Volume
 from hypervisor.interface import Hypervisor
 from workers.compute.address import lease_end
@@ -87,7 +87,8 @@ def _place(run: Run, vm: VM) -> Host:
             consumer_id=vm.pk,
             consumer_name=vm.name,
             owner_id=vm.owner_id,
-            wish=Wish(
+            wish=wish_of(
+                chosen=vm.policy,
                 demand=vm.demand,
                 architecture=vm.architecture,
                 firmware=vm.firmware,

@@ -38,6 +38,7 @@ class VMSerializer(serializers.ModelSerializer[VM]):
     host = serializers.CharField(source="host.name", default=None, allow_null=True, read_only=True)
     size = serializers.CharField(source="size_id", allow_null=True, read_only=True)
     image = serializers.CharField(source="image.name", default=None, allow_null=True, read_only=True)
+    policy = serializers.CharField(source="policy.name", default=None, allow_null=True, read_only=True)
     architecture = serializers.CharField(read_only=True)
     rescued = serializers.BooleanField(read_only=True, help_text="Whether it is booted from a rescue system.")
     cdrom = serializers.CharField(source="cdrom.name", default=None, allow_null=True, read_only=True)
@@ -63,6 +64,7 @@ class VMSerializer(serializers.ModelSerializer[VM]):
             "max_vcpus",
             "max_memory_mib",
             "image",
+            "policy",
             "architecture",
             "firmware",
             "devices",
@@ -103,6 +105,7 @@ class VMCreateSerializer(StrictSerializer):
     user_data = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
     host = serializers.CharField(max_length=63, required=False)
     network = serializers.CharField(max_length=63, required=False, help_text="Id or name; default: the host's own.")
+    policy = serializers.CharField(max_length=63, required=False, help_text="Id or name; default: the installation's.")
     tags = serializers.ListField(child=serializers.CharField(), max_length=20, required=False)
     start_on_boot = serializers.BooleanField(required=False)
     firmware = serializers.ChoiceField(choices=Firmware.choices, required=False)
@@ -153,6 +156,7 @@ def as_serialized(row: dict[str, Any]) -> dict[str, Any]:
         **row,
         "host": row["host__name"],
         "image": row["image__name"],
+        "policy": row["policy__name"],
         "size": row["size_id"],
         "observed_at": row["seen_at"],
         "architecture": row["image__architecture"] or "x86_64",

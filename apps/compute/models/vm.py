@@ -10,6 +10,7 @@ from django.utils import timezone
 from apps.hosts.capacity import Demand
 from apps.hosts.models import Host
 from apps.network.models import Network
+from apps.placement.models import Policy
 from apps.storage.models import Devices, Firmware, Image, Volume
 
 
@@ -63,6 +64,9 @@ class VM(models.Model):
     max_vcpus = models.PositiveIntegerField(null=True, help_text="To which it can grow while it runs. Empty: vcpus.")
     max_memory_mib = models.PositiveIntegerField(null=True, help_text="The same of memory. Empty: memory_mib.")
     image = models.ForeignKey(Image, on_delete=models.PROTECT, null=True, related_name="vms")
+    policy = models.ForeignKey(
+        Policy, on_delete=models.PROTECT, null=True, related_name="vms", help_text="Empty: the installation's default."
+    )
     root_volume = models.OneToOneField(Volume, on_delete=models.SET_NULL, null=True, related_name="vm")
     firmware = models.CharField(max_length=4, choices=Firmware.choices, default=Firmware.BIOS)
     devices = models.CharField(max_length=10, choices=Devices.choices, default=Devices.VIRTIO)

@@ -17,12 +17,12 @@ from apps.errors import Conflict
 from apps.names import valid_name
 from apps.operations.models import Operation
 from apps.operations.services import operation_create
-from apps.placement.services import Wish, placement_preview
+from apps.placement.services import placement_preview, wish_of
 
 # What a clone has from its origin. Its id, addresses, power and protection are its own.
 SAME = (
     "size", "vcpus", "memory_mib", "disk_gib", "max_vcpus", "max_memory_mib", "image", "firmware", "devices",
-    "ssh_keys", "user_data", "start_on_boot", "boot_order", "tags",
+    "ssh_keys", "user_data", "start_on_boot", "boot_order", "tags", "policy",
 )  # fmt: skip
 
 
@@ -36,8 +36,12 @@ def vm_clone(*, actor: User, vm_id: uuid.UUID, name: str) -> VMChange:
     valid_name("name", name)
     if origin.host is None or origin.power not in (Power.SHUTOFF, Power.CRASHED):
         raise Conflict("clone.needs_stop", f"{origin.name} has to be off to be cloned. Shut it down first.")
-    wish = Wish(
-        demand=origin.demand, architecture=origin.architecture, firmware=origin.firmware, host_id=origin.host.pk
+    wish = wish_of(
+        chosen=origin.policy,
+        demand=origin.demand,
+        architecture=origin.architecture,
+        firmware=origin.firmware,
+        host_id=origin.host.pk,
     )
     placement_preview(wish=wish)
     clone = VM(owner=actor, name=name, created_name=name, **{field: getattr(origin, field) for field in SAME})

@@ -28,7 +28,8 @@ from apps.network.models import Network
 from apps.network.selectors import network_wanted
 from apps.operations.models import Operation
 from apps.operations.services import operation_create
-from apps.placement.services import Wish, placement_preview
+from apps.placement.policies import policy_wanted
+from apps.placement.services import placement_preview, wish_of
 from apps.storage.models import Image
 from apps.storage.selectors import image_wanted
 
@@ -55,6 +56,7 @@ def vm_create(
     firmware: str | None = None,
     devices: str | None = None,
     network: str | None = None,
+    policy: str | None = None,
 ) -> VMChange:
     """Wish for a VM of a size or of own numbers. "No host fits" is said at once; room is claimed by a worker.
 
@@ -72,8 +74,10 @@ def vm_create(
     wanted_host = host_wanted(actor=actor, reference=host) if host else None
     wanted_network = network_wanted(actor=actor, reference=network, lock=True) if network else None
     wanted_host = _host_of(wanted_network, wanted_host)
+    chosen_policy = policy_wanted(reference=policy) if policy else None
     machine = machine_wanted(image=source, firmware=firmware, devices=devices)
-    wish = Wish(
+    wish = wish_of(
+        chosen=chosen_policy,
         demand=replace(demand, memory_mib=max_memory_mib or demand.memory_mib),
         architecture=source.architecture,
         firmware=machine.firmware,
@@ -95,6 +99,7 @@ def vm_create(
         cdrom=source if source.is_iso else None,
         firmware=machine.firmware,
         devices=machine.devices,
+        policy=chosen_policy,
         ssh_keys=[key.public_key for key in keys],
         user_data=user_data,
         tags=checked_tags(tags or []),

@@ -100,7 +100,7 @@ class Decision:
         added = [(name, values, weighed(term, values, self.fits)) for name, values, term in columns]
         return {
             index: tuple(
-                Share(term=name, value=round(float(values[index]), 6), adds=round(float(adds[index]), 6))
+                Share(term=name, value=round(float(values[index]), 6), adds=round(float(adds[index]), 6) + 0.0)
                 for name, values, adds in added
             )
             for index in indices

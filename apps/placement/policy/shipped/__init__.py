@@ -7,7 +7,6 @@ from apps.placement.policy.language import policy_read
 from apps.placement.policy.model import Policy
 
 DIRECTORY = Path(__file__).parent
-DEFAULT = "balanced"
 FOR_VOLUMES = "disk-room"
 
 
