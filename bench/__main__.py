@@ -6,13 +6,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import changes, consoles, create, events
+from bench import changes, consoles, create, events, placement
 from bench.figures import Result
 from bench.report import Load, text, write
 from bench.surroundings import inside, running_cloud, with_lab_host
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-PARTS = ("create", "changes", "consoles", "events", "reconcile", "lists")
+PARTS = ("placement", "create", "changes", "consoles", "events", "reconcile", "lists")
 
 
 def say(sentence: str) -> None:
@@ -37,9 +37,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> list[Result]:
     """Everything that was asked for, in the order in which it needs fewer and fewer processes."""
     quick, results = options.quick, list[Result]()
+    if "placement" in options.only:
+        results.append(placement.measure(decisions=200 if quick else 2000, say=say))
+    if set(options.only) == {"placement"}:
+        return results
     with running_cloud(say) as cloud:
         inside(cloud)
-        if set(options.only) != {"lists"}:
+        if set(options.only) - {"lists", "placement"}:
             with with_lab_host(cloud, say) as around:
                 if "create" in options.only:
                     results.append(create.measure(around, repetitions=4 if quick else 15, say=say))
@@ -64,7 +68,7 @@ def run(options: argparse.Namespace) -> list[Result]:
 
 def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
-    if os.geteuid() != 0 and set(options.only) != {"lists"}:
+    if os.geteuid() != 0 and set(options.only) - {"lists", "placement"}:
         say("a libvirt host in namespaces needs root: `sudo make bench`, or ARGS='--only lists'")
         return 2
     before = os.getloadavg()[0]

@@ -60,6 +60,11 @@ class Request:
     host_id: str | None = None
 
 
+def nothing_is_nothing(whole: Floats) -> Floats:
+    """To divide by: a share of nothing is nothing."""
+    return np.where(whole > 0, whole, np.inf)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rooms:
     """One resource of all hosts, as columns."""
@@ -68,6 +73,7 @@ class Rooms:
     limit: Floats
     claimed: Floats
     limits: dict[float | None, Floats] = field(default_factory=dict, compare=False)
+    divisors: dict[float | None, Floats] = field(default_factory=dict, compare=False)
 
     def limit_under(self, ratio: float | None) -> Floats:
         """What may be claimed under a policy's ratio: the host's own limit always holds as well."""
@@ -76,6 +82,12 @@ class Rooms:
         if ratio not in self.limits:
             self.limits[ratio] = np.minimum(self.limit, np.floor(self.size * ratio))
         return self.limits[ratio]
+
+    def divisor(self, ratio: float | None) -> Floats:
+        """The limit, for shares of it."""
+        if ratio not in self.divisors:
+            self.divisors[ratio] = nothing_is_nothing(self.limit_under(ratio))
+        return self.divisors[ratio]
 
 
 class Snapshot:
@@ -111,6 +123,11 @@ class Snapshot:
     @cached_property
     def vcpus(self) -> Rooms:
         return self._rooms("vcpus")
+
+    @cached_property
+    def cpus_divisor(self) -> Floats:
+        """Real CPUs, for what is counted by each of them."""
+        return nothing_is_nothing(self.vcpus.size)
 
     @cached_property
     def memory(self) -> Rooms:

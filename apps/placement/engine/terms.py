@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from apps.placement.engine.snapshot import Bools, Floats, HostView, Request, Rooms, Snapshot
+from apps.placement.engine.snapshot import Bools, Floats, HostView, Request, Rooms, Snapshot, nothing_is_nothing
 from apps.placement.policy.expression import calculate
 from apps.placement.policy.metrics import LABEL_PREFIX
 from apps.placement.policy.model import Policy, Term
@@ -17,13 +17,8 @@ def _free(rooms: Rooms, needs: int, ratio: float | None) -> Floats:
     return rooms.limit_under(ratio) - (rooms.claimed + needs)
 
 
-def _share(part: Floats, whole: Floats) -> Floats:
-    """Part of a whole; of nothing, nothing."""
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
-
-
 def _free_share(rooms: Rooms, needs: int, ratio: float | None) -> Floats:
-    return _share(_free(rooms, needs, ratio), rooms.limit_under(ratio))
+    return _free(rooms, needs, ratio) / rooms.divisor(ratio)
 
 
 def _vcpus(snapshot: Snapshot, request: Request, policy: Policy) -> Floats:
@@ -35,7 +30,7 @@ def _vcpus_share(snapshot: Snapshot, request: Request, policy: Policy) -> Floats
 
 
 def _vcpus_per_cpu(snapshot: Snapshot, request: Request, _policy: Policy) -> Floats:
-    return _share(snapshot.vcpus.claimed + request.vcpus, snapshot.vcpus.size)
+    return (snapshot.vcpus.claimed + request.vcpus) / snapshot.cpus_divisor
 
 
 def _memory(snapshot: Snapshot, request: Request, policy: Policy) -> Floats:
@@ -79,7 +74,7 @@ def _power(snapshot: Snapshot, policy: Policy) -> tuple[Floats, Floats]:
     """Watts when idle, and what each reserved CPU adds."""
     idle = _label(snapshot, "idle_watts", policy.power.idle_watts)
     full = np.maximum(_label(snapshot, "max_watts", policy.power.max_watts), idle)
-    return idle, _share(full - idle, snapshot.vcpus.size)
+    return idle, (full - idle) / snapshot.cpus_divisor
 
 
 def _busy_cpus(snapshot: Snapshot, request: Request) -> Floats:
@@ -100,7 +95,7 @@ def _watts_added(snapshot: Snapshot, request: Request, policy: Policy) -> Floats
 
 
 def _watts_per_vcpu(snapshot: Snapshot, request: Request, policy: Policy) -> Floats:
-    return _share(_watts(snapshot, request, policy), snapshot.vcpus.claimed + request.vcpus)
+    return _watts(snapshot, request, policy) / nothing_is_nothing(snapshot.vcpus.claimed + request.vcpus)
 
 
 def _native(snapshot: Snapshot, request: Request, _policy: Policy) -> Floats:
@@ -174,8 +169,8 @@ def weighed(term: Term, values: Floats, fits: Bools) -> Floats:
     sign = term.weight if term.prefer == "high" else -term.weight
     if term.normalise == "none":
         return values * sign
-    least = float(values.min(where=fits, initial=np.inf))
-    most = float(values.max(where=fits, initial=-np.inf))
+    least = float(np.where(fits, values, np.inf).min(initial=np.inf))
+    most = float(np.where(fits, values, -np.inf).max(initial=-np.inf))
     if not most > least:
         return np.zeros(len(values))
     worst = least if term.prefer == "high" else most
