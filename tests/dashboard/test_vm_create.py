@@ -8,6 +8,7 @@ import pytest
 from apps.accounts.models import SSHKey
 from apps.compute.models import VM
 from apps.operations.models import Operation
+from apps.placement.policies import policies_ensure
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPaHkqXhTOWxAXTGXhmnrXLfSeK3sBpU9tvyiPbJbAn6 you@laptop"
 
@@ -43,6 +44,18 @@ def test_room_to_grow_is_chosen_at_creation(client: Any, admin: Any, wish: dict[
     vm = VM.objects.get()
     assert (vm.vcpus, vm.max_vcpus, vm.memory_mib, vm.max_memory_mib) == (1, 4, 512, 1024)
     assert "4 vCPU · 1 GiB" in client.get(f"/vms/{vm.pk}/").content.decode()
+
+
+def test_the_policy_is_chosen_at_creation(client: Any, admin: Any, wish: dict[str, Any]) -> None:
+    policies_ensure()
+    client.force_login(admin)
+    page = client.get("/vms/new/").content.decode()
+    assert "The default (balanced)" in page
+    client.post("/vms/new/", {**wish, "policy": "pack", "intent": "create"})
+    vm = VM.objects.get()
+    assert vm.policy is not None and vm.policy.name == "pack"
+    assert "<dd>pack</dd>" in client.get(f"/vms/{vm.pk}/").content.decode()
+    assert client.post("/vms/new/", {**wish, "policy": "sprad", "intent": "create"}).status_code == 422
 
 
 def test_a_pasted_key_is_saved_and_used(client: Any, member: Any, wish: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from apps.accounts.models import SSHKey, User
@@ -12,6 +13,7 @@ from apps.compute.selectors.vm import STATUS, STATUSES, sizes
 from apps.hosts.selectors import hosts_for
 from apps.network.models import NetworkPhase
 from apps.network.selectors import networks_for
+from apps.placement.policies import policies
 from apps.storage.models import Devices, Firmware
 from apps.storage.selectors import images_usable
 
@@ -91,7 +93,8 @@ class VMCreateForm(forms.Form):
         help_text="The content of ~/.ssh/id_ed25519.pub or similar. It is saved under SSH keys, too.",
         widget=forms.Textarea(attrs={"rows": 3, "placeholder": "ssh-ed25519 AAAA… you@laptop", "spellcheck": "false"}),
     )
-    host = forms.ChoiceField(required=False, help_text="Cloudsite picks the host with the most free memory.")
+    host = forms.ChoiceField(required=False, help_text="Cloudsite chooses it by the policy.")
+    policy = forms.ChoiceField(required=False, label="Placement policy", help_text="It says what the best host is.")
     network = forms.ChoiceField(required=False, help_text="A network is on one host, and so is a machine in it.")
     tags = forms.CharField(required=False, help_text="Separated by commas.")
     start_on_boot = forms.BooleanField(label="Start it again when its host has rebooted", required=False, initial=True)
@@ -133,6 +136,8 @@ class VMCreateForm(forms.Form):
         named = networks_for(actor=actor).filter(owner__isnull=False, phase=NetworkPhase.READY)
         networks = [(str(network.pk), f"{network.name} ({network.host.name})") for network in named.order_by("name")]
         self._choices("network", [("", "The host's own"), *networks])
+        chosen = [(policy.name, policy.name) for policy in policies()]
+        self._choices("policy", [("", f"The default ({settings.DEFAULT_POLICY})"), *chosen])
         if actor.is_admin:
             hosts = hosts_for(actor=actor).filter(enabled=True)
             self._choices("host", [("", "Choose for me"), *((host.name, host.name) for host in hosts)])
@@ -151,7 +156,7 @@ class VMCreateForm(forms.Form):
     @property
     def has_advanced(self) -> bool:
         """Whether the advanced part holds something, so that it is shown open."""
-        names = ("user_data", "tags", "host", "network", "firmware", "devices", "max_vcpus", "max_memory_mib")
+        names = ("user_data", "tags", "host", "policy", "network", "firmware", "devices", "max_vcpus", "max_memory_mib")
         return any(self[name].value() or self[name].errors for name in names if name in self.fields)
 
     @property
@@ -176,6 +181,7 @@ class VMCreateForm(forms.Form):
             "ssh_keys": [*keys, data["key_name"]] if data["public_key"].strip() else keys,
             "user_data": data["user_data"].replace("\r\n", "\n"),
             "host": data.get("host") or None,
+            "policy": data["policy"] or None,
             "network": data["network"] or None,
             "firmware": data["firmware"] or None,
             "devices": data["devices"] or None,
