@@ -198,7 +198,7 @@ def policy_history(*, policy: Policy) -> list[dict[str, object]]:
             "created_at": version.created_at,
             "diff": _diff(old, version),
         }
-        for version, old in zip(versions, before, strict=True)
+        for version, old in zip(versions, before, strict=False)
     ]
 
 
