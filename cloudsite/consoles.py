@@ -65,7 +65,10 @@ def is_same_origin(headers: dict[bytes, str]) -> bool:
     origin = headers.get(b"origin")
     if origin is None:
         return b"authorization" in headers
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
 
 

@@ -113,7 +113,9 @@ def test_the_ticket_may_not_stand_in_the_address(site: Site, guest: Any, member:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "file://", None], ids=lambda value: str(value)
+    "origin",
+    ["http://evil.example", "null", "http://127.0.0.1:1", "file://", "http://[", None],
+    ids=lambda value: str(value),
 )
 def test_another_origin(site: Site, guest: Any, member: Any, origin: str | None) -> None:
     """Also none at all: a cookie alone does not say that a page of ours opened it."""
