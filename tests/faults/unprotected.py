@@ -68,7 +68,7 @@ def capacity() -> None:
     from apps.hosts.models import Allocation, Host
     from apps.placement import services
 
-    def naive(*, host_id: uuid.UUID, consumer_id: uuid.UUID, label: str, demand: Any, kind: str = "vm") -> bool:
+    def naive(*, host_id: uuid.UUID, consumer_id: uuid.UUID, label: str, demand: Any, kind: str, ceiling: Any) -> bool:
         memory = demand.claimed_memory_mib
         host = Host.objects.get(pk=host_id)
         if host.memory_claimed_mib + memory > host.memory_limit_mib:
