@@ -30,3 +30,9 @@ class PolicyAdmin(ReadOnlyAdmin):
     list_display = ["name", "version", "shipped", "description", "updated_at"]
     search_fields = ["name"]
     inlines = [PolicyVersionInline]
+
+
+@admin.register(PolicyVersion)
+class PolicyVersionAdmin(ReadOnlyAdmin):
+    list_display = ["policy", "number", "author", "created_at"]
+    list_select_related = ["policy"]
