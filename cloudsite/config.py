@@ -47,6 +47,9 @@ class Config(BaseSettings):
     worker_concurrency: int = Field(6, ge=1, le=64, description="Worker processes on this machine.")
     host_calls: int = Field(4, ge=1, le=32, description="Operations at the same time on one host.")
     snapshots_per_vm: int = Field(20, ge=1, le=200, description="Most snapshots of one VM.")
+    trash_hours: int = Field(
+        24, ge=0, le=8760, description="Hours that a deleted VM can be restored from the trash; 0 deletes at once."
+    )
     time_scale: float = Field(1.0, gt=0, le=10, description="Factor on every time-out of the operation engine (tests).")
     default_policy: str = Field("balanced", description="Policy that places VMs for which none was chosen.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")

@@ -55,12 +55,13 @@ class Cloud:
         self.environment = {
             **os.environ,
             "DATABASE_URL": postgres.url,
-            "REDIS_URL": _own_redis(os.environ["REDIS_URL"]),
+            "REDIS_URL": _redis_url(os.environ["REDIS_URL"], REDIS_DATABASE),
             "CLOUDSITE_FAULTS": str(self.faults),
             "CLOUDSITE_STATE_DIR": str(state_dir),
             "CLOUDSITE_HYPERVISOR": "libvirt",
             "CLOUDSITE_ADMIN_PASSWORD": PASSWORD,
             "CLOUDSITE_TIME_SCALE": "1.0",
+            "CLOUDSITE_TRASH_HOURS": "0",  # a delete is to be seen through to its end
             "CLOUDSITE_LOG_LEVEL": "DEBUG",
         }
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # every poll would be a line
@@ -306,11 +307,6 @@ def _redis_url(url: str, number: int) -> str:
     if parts.scheme == "unix":
         return f"unix://{parts.path}?db={number}"
     return parts._replace(path=f"/{number}").geturl()
-
-
-def _own_redis(url: str) -> str:
-    """Two databases of the session's Redis that no other test uses."""
-    return _redis_url(url, REDIS_DATABASE)
 
 
 @pytest.fixture(scope="session")

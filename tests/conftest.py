@@ -35,6 +35,12 @@ def known_host(settings: Any) -> None:
     settings.KNOWN_HOSTS = ["", "testserver"]
 
 
+@pytest.fixture
+def without_trash(settings: Any) -> None:
+    """An installation whose trash is switched off: a deleted VM is deleted at once."""
+    settings.TRASH_HOURS = 0
+
+
 @pytest.fixture(autouse=True)
 def clean_cache(request: pytest.FixtureRequest) -> None:
     """No throttle or token epoch of another test."""

@@ -14,7 +14,9 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
 from apps.compute.selectors.schedule import schedules_due
+from apps.compute.selectors.trash import vms_expired
 from apps.compute.services.schedule import schedule_run
+from apps.compute.services.trash import vm_expire
 from apps.operations.doorbell import ring
 from apps.operations.selectors import operations_due
 from workers.hearing import Hearing
@@ -24,6 +26,7 @@ from workers.reconcile import hosts_due
 
 log = structlog.get_logger(__name__)
 INTERVAL = 5.0
+MOST_EXPIRED = 20
 RECONCILE_EVERY = 2  # sweeps, where beat is silent
 
 
@@ -47,6 +50,15 @@ def _run_schedule(schedule_id: uuid.UUID, at: datetime) -> bool:
     except Exception:
         log.exception("schedule.internal", schedule_id=str(schedule_id))
         return False
+
+
+def empty_trash() -> int:
+    """Delete for good what is in the trash for too long. Every sweeper may: a row that one of them took is no other's.
+
+    No more than a handful at a time, so that a trash that was filled at once does not hold up everything else.
+    """
+    at = now()
+    return sum(vm_expire(vm_id=vm_id, now=at) for vm_id in vms_expired(now=at)[:MOST_EXPIRED])
 
 
 def ring_reconciles() -> None:
@@ -80,6 +92,7 @@ class Sweeper(bootsteps.StartStopStep):
                 close_old_connections()
                 beat("worker")
                 run_schedules()
+                empty_trash()
                 if sweep():
                     self._hearing.check()
                 rounds += 1

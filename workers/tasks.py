@@ -22,6 +22,7 @@ from workers.compute import (
     rescue,
     resize,
     snapshot,
+    trash,
     vm,
     volume,
     volume_attachment,
@@ -30,7 +31,7 @@ from workers.engine import Handler, execute
 from workers.heartbeat import beat
 from workers.observations import host_lost
 from workers.reconcile import reconcile_host
-from workers.sweep import Sweeper, ring_reconciles, run_schedules, sweep
+from workers.sweep import Sweeper, empty_trash, ring_reconciles, run_schedules, sweep
 
 log = structlog.get_logger(__name__)
 app.steps["worker"].add(Sweeper)
@@ -69,6 +70,7 @@ HANDLERS = {
     "vm.resume": Handler(run=power.vm_resume),
     "vm.rebuild": Handler(run=rebuild.vm_rebuild, failed=rebuild.vm_rebuild_failed),
     "vm.resize": Handler(run=resize.vm_resize, failed=resize.vm_resize_failed, takes_back=True),
+    "vm.trash": Handler(run=trash.vm_trash, failed=trash.vm_trash_failed),
     "vm.delete": Handler(run=vm.vm_delete, failed=vm.vm_delete_failed),
     "vm.io-limits": Handler(run=volume.vm_io_limits),
     "volume.create": Handler(run=volume.volume_create, failed=volume.volume_create_failed),
@@ -91,6 +93,7 @@ def operations_sweep() -> None:
     """Beat's sweep; each worker's parent sweeps as well."""
     beat("beat")
     run_schedules()
+    empty_trash()
     sweep()
 
 

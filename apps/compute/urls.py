@@ -22,6 +22,7 @@ from apps.compute.views import rebuild as rebuild_views
 from apps.compute.views import resize as resize_views
 from apps.compute.views import schedule as schedule_views
 from apps.compute.views import snapshot as snapshot_views
+from apps.compute.views import trash as trash_views
 from apps.compute.views import vm as views
 from apps.compute.views import volume as volume_views
 
@@ -31,6 +32,8 @@ urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/screen/", console_views.vm_screen, name="vm-screen"),
     path("vms/bulk/", bulk_views.vm_bulk, name="vm-bulk"),
     path("vms/<uuid:vm_id>/thumbnail/", console_views.vm_thumbnail, name="vm-thumbnail"),
+    path("vms/trash/", trash_views.vm_trash, name="vm-trash"),
+    path("vms/<uuid:vm_id>/restore/", trash_views.vm_restore, name="vm-restore"),
     path("vms/new/", views.vm_create, name="vm-create"),
     path("vms/<uuid:vm_id>/", views.vm_detail, name="vm-detail"),
     path("vms/<uuid:vm_id>/menu/", views.vm_menu, name="vm-menu"),
@@ -94,6 +97,7 @@ api_urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/port-forwards/", nic_api.PortForwardListView.as_view()),
     path("port-forwards/<uuid:forward_id>/", nic_api.PortForwardView.as_view()),
     path("vms/<uuid:vm_id>/rename/", api.VMRenameView.as_view()),
+    path("vms/<uuid:vm_id>/restore/", api.VMRestoreView.as_view()),
     path("vms/<uuid:vm_id>/image/", image_api.VMImageView.as_view()),
     path("vms/<uuid:vm_id>/start/", api.VMStartView.as_view()),
     path("vms/<uuid:vm_id>/shutdown/", api.VMShutdownView.as_view()),

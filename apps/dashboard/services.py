@@ -21,8 +21,8 @@ UNDER_WAY = "It was under way when the backup was made that has been restored si
 def installation_mark_restored(*, made_at: datetime) -> None:
     """After a backup was restored: nothing that was wished then is carried out now.
 
-    Hosts may have moved on. Operations of then are ended, fences leap over what the hosts have seen, a reboot
-    since then starts nothing, and everybody signs in again.
+    Hosts may have moved on. Operations of then are ended, what was in the trash is taken out of it, fences leap over
+    what the hosts have seen, a reboot since then starts nothing, and everybody signs in again.
     """
     Installation.objects.update(restored_at=Now(), restored_from=made_at)
     Operation.objects.filter(status__in=ACTIVE).update(
@@ -34,6 +34,7 @@ def installation_mark_restored(*, made_at: datetime) -> None:
         finished_at=Now(),
     )
     VM.objects.filter(phase__in=[Phase.CREATING, Phase.DELETING]).update(phase=Phase.ERROR, reason=UNDER_WAY)
+    VM.objects.filter(phase=Phase.TRASHED).update(phase=Phase.READY, trashed_until=None)
     VM.objects.update(fence=F("fence") + FENCE_LEAP, observed_at=None)
     Host.objects.update(boot_id="", observed_at=None, reconcile_until=None, watch_until=None)
     User.objects.update(token_epoch=F("token_epoch") + 1)

@@ -42,11 +42,11 @@ def operation_create(
     A delete asks the active operation to stop and waits for it. Raises ``Conflict`` naming the operation
     that is in the way.
     """
-    busy = operation_active(target_id=target.id)
-    if busy is not None and (not deletes or busy.deletes):
-        raise _busy(busy)
-    if busy is not None:
-        _ask_to_stop(busy.pk)
+    active = operation_active(target_id=target.id)
+    if active is not None and (not deletes or active.deletes):
+        raise busy(active)
+    if active is not None:
+        _ask_to_stop(active.pk)
     operation = Operation(
         kind=kind,
         deletes=deletes,
@@ -67,10 +67,10 @@ def operation_create(
         with transaction.atomic():
             operation.save(force_insert=True)
     except IntegrityError as error:
-        busy = operation_active(target_id=target.id)
-        if busy is None:
+        active = operation_active(target_id=target.id)
+        if active is None:
             raise
-        raise _busy(busy) from error
+        raise busy(active) from error
     operation.refresh_from_db()
     event_record(
         kind=kind,
@@ -114,7 +114,8 @@ def operation_record(operation: Operation, *, message: str, actor: User | None =
     )
 
 
-def _busy(operation: Operation) -> Conflict:
+def busy(operation: Operation) -> Conflict:
+    """The refusal that names the operation in the way."""
     return Conflict(
         "operation.in_the_way",
         f"{operation.target_name} is busy: {operation.kind} is {operation.status}. Wait for it or cancel it.",
@@ -139,8 +140,8 @@ def operation_retry(*, actor: User, operation_id: uuid.UUID) -> Operation:
     operation = operation_for(actor=actor, operation_id=operation_id)
     if operation.status not in (Status.FAILED, Status.CANCELLED) or not operation.retryable:
         raise Conflict("operation.not_retryable", "Only a failed operation that says so can be retried.")
-    if (busy := operation_active(target_id=operation.target_id)) is not None:
-        raise _busy(busy)
+    if (active := operation_active(target_id=operation.target_id)) is not None:
+        raise busy(active)
     try:
         with transaction.atomic():
             changed = Operation.objects.filter(pk=operation.pk, status=operation.status).update(
@@ -160,10 +161,10 @@ def operation_retry(*, actor: User, operation_id: uuid.UUID) -> Operation:
             if changed:
                 operation_record(operation, message="was asked for again", actor=actor)
     except IntegrityError as error:
-        busy = operation_active(target_id=operation.target_id)
-        if busy is None:
+        active = operation_active(target_id=operation.target_id)
+        if active is None:
             raise
-        raise _busy(busy) from error
+        raise busy(active) from error
     if not changed:
         raise Conflict("operation.not_retryable", "This operation was just changed by somebody else.")
     ring_on_commit(operation.pk)

@@ -1,6 +1,7 @@
 """What the API's tests share: virtual machines as rows, and bodies that are accepted."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -137,6 +138,8 @@ def world(
     make_schedule: Any,
 ) -> dict[str, Any]:
     """One object of each kind; those that people own are ``member``'s."""
+    from django.utils import timezone
+
     from apps.hosts.services import fingerprint_of
     from apps.network.models import Network
     from apps.operations.services import operation_create
@@ -153,6 +156,7 @@ def world(
         made.save()
         return made
 
+    until = timezone.now() + timedelta(hours=1)
     root = Volume.objects.create(host=host, size_gib=2)
     vm = make_vm(member, "web-1", host=host, root_volume=root)
     empty = make_host("empty", transport="ssh", user="cloud", offered_key="ssh-ed25519 AAAA", host_key="")
@@ -168,6 +172,7 @@ def world(
         "snapshot_id": make_snapshot(vm).pk,
         "schedule_id": make_schedule(vm).pk,
         "paused_id": make_vm(member, "paused", host=host, power="paused").pk,
+        "trashed_id": make_vm(member, "gone", host=host, phase="trashed", power="shutoff", trashed_until=until).pk,
         "rescued_id": make_vm(member, "rescued", host=host, rescue_image=vm.image).pk,
         "with_cd_id": make_vm(member, "with-cd", host=host, cdrom=vm.image).pk,
         "image_id": vm.image_id,

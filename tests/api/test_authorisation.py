@@ -42,6 +42,7 @@ ROWS: dict[tuple[str, str], tuple[str, int, Any]] = {
     ("vms/{vm_id}/", "get"): (OWN, 200, None),
     ("vms/{vm_id}/", "patch"): (OWN, 200, {"notes": "x"}),
     ("vms/{vm_id}/", "delete"): (OWN, 202, None),
+    ("vms/{vm_id}/restore/", "post"): (OWN, 200, {}),
     ("vms/{vm_id}/rename/", "post"): (OWN, 200, {"name": "shop"}),
     ("vms/{vm_id}/start/", "post"): (OWN, 202, {}),
     ("vms/{vm_id}/shutdown/", "post"): (OWN, 202, {}),
@@ -175,6 +176,8 @@ def filled(route: str, ids: dict[str, Any]) -> str:
         ids = {**ids, "operation_id": ids["failed_id"]}
     if route.endswith(("resume/", "rebuild/")):
         ids = {**ids, "vm_id": ids["paused_id"]}
+    if route.endswith("restore/"):
+        ids = {**ids, "vm_id": ids["trashed_id"]}
     if route.endswith("unrescue/"):
         ids = {**ids, "vm_id": ids["rescued_id"]}
     if route.endswith("eject/"):

@@ -54,6 +54,7 @@ def world(
     failed.status, failed.retryable = "failed", True
     failed.save()
     paused = make_vm(admin, "web-4", host=host, power="paused")
+    trashed = make_vm(admin, "gone", host=host, phase="trashed", power="shutoff", trashed_until=timezone.now())
     network = Network.objects.create(
         host=host, owner=admin, name="shop", kind="isolated", cidr="192.168.77.0/24", libvirt_name="cs-1-shop"
     )
@@ -71,6 +72,7 @@ def world(
         "vm": vm,
         "snapshot": make_snapshot(vm),
         "paused": paused,
+        "trashed": trashed,
         "schedule": make_schedule(vm),
         **connected(admin, make_vm, vm, host),
         "volume": make_volume(admin, "data", host=host),
@@ -105,6 +107,7 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, Any]]:
         ("post", "/api/v1/vms/bulk/"): ("/api/v1/vms/bulk/", {"action": "reboot", "vms": ["web-1", "nobody", "web-2"]}),
         ("patch", "/api/v1/vms/{vm_id}/"): (vm, {"protected": True, "tags": ["a"]}),
         ("delete", "/api/v1/vms/{vm_id}/"): (vm, None),
+        ("post", "/api/v1/vms/{vm_id}/restore/"): (f"/api/v1/vms/{world['trashed'].pk}/restore/", {}),
         ("post", "/api/v1/vms/{vm_id}/rename/"): (f"{vm}rename/", {"name": "shop"}),
         ("post", "/api/v1/vms/{vm_id}/resize/"): (f"{vm}resize/", {"memory_mib": 128}),
         ("post", "/api/v1/vms/{vm_id}/rebuild/"): (
@@ -185,6 +188,7 @@ CHANGES = [
     BULK,
     ("patch", "/api/v1/vms/{vm_id}/"),
     ("delete", "/api/v1/vms/{vm_id}/"),
+    ("post", "/api/v1/vms/{vm_id}/restore/"),
     *(("post", f"/api/v1/vms/{{vm_id}}/{v}/") for v in ("pause", "resume", "resize", "rebuild", "schedules")),
     ("patch", "/api/v1/schedules/{schedule_id}/"),
     ("delete", "/api/v1/schedules/{schedule_id}/"),

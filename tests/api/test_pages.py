@@ -47,6 +47,8 @@ ROWS: dict[str, tuple[str, str]] = {
     "operations/{operation_id}/retry/": (OWN, BUTTON),
     "vms/": (EVERYBODY, READ),
     "vms/bulk/": (EVERYBODY, BUTTON),
+    "vms/trash/": (EVERYBODY, READ),
+    "vms/{vm_id}/restore/": (OWN, BUTTON),
     "vms/new/": (EVERYBODY, FORM),
     "vms/{vm_id}/": (OWN, READ),
     "vms/{vm_id}/menu/": (OWN, READ),

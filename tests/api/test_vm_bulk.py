@@ -108,7 +108,8 @@ def test_foreign_looks_like_missing(client: Any, other: Any, make_vm: Callable[.
         assert everything() == before
 
 
-def test_deletion_asks_each_for_itself(client: Any, vms: list[Any], settings: Any) -> None:
+@pytest.mark.usefixtures("without_trash")
+def test_deletion_asks_each_for_itself(client: Any, vms: list[Any]) -> None:
     from apps.compute.models import VM
 
     VM.objects.filter(pk=vms[1].pk).update(protected=True)

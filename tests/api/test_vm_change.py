@@ -195,6 +195,7 @@ def test_shutdown_keeps_what_was_asked_for(client: Any, vm: Any) -> None:
     assert Operation.objects.get(pk=operation["id"]).params == body
 
 
+@pytest.mark.usefixtures("without_trash")
 def test_delete(client: Any, vm: Any) -> None:
     response = client.delete(url(vm))
     assert response.status_code == 202
@@ -204,6 +205,7 @@ def test_delete(client: Any, vm: Any) -> None:
     assert response["Location"] == f"/api/v1/operations/{found['operation']['id']}/"
 
 
+@pytest.mark.usefixtures("without_trash")
 def test_delete_asks_the_active_operation_to_stop(client: Any, vm: Any) -> None:
     from apps.operations.models import Operation
 

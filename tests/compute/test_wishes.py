@@ -73,6 +73,7 @@ def test_a_vm_protected_in_the_last_moment_is_not_deleted(member: Any, vm: Any) 
     assert not Operation.objects.exists()
 
 
+@pytest.mark.usefixtures("without_trash")
 def test_a_vm_that_is_being_deleted_is_not_started(member: Any, vm: Any) -> None:
     from apps.compute.services.vm import vm_delete, vm_start
 

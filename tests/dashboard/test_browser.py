@@ -131,6 +131,7 @@ def test_the_search_narrows_as_one_types(open_as: Open, admin: Any, make_vm: Cal
     assert page.url.endswith("q=data&status=")
 
 
+@pytest.mark.usefixtures("without_trash")
 def test_delete_asks_for_the_name(open_as: Open, admin: Any, make_vm: Callable[..., Any]) -> None:
     vm = make_vm(admin, "web-1")
     page = open_as(admin, f"/vms/{vm.pk}/")

@@ -35,6 +35,7 @@ def test_what_is_harmless_is_done_at_once(page: Any, vms: list[VM]) -> None:
     assert Operation.objects.filter(kind="vm.shutdown").count() == 3
 
 
+@pytest.mark.usefixtures("without_trash")
 @pytest.mark.parametrize(("action", "kind"), [("power-off", "vm.power-off"), ("delete", "vm.delete")])
 def test_what_is_dangerous_is_shown_first(page: Any, vms: list[VM], action: str, kind: str) -> None:
     VM.objects.filter(pk=vms[1].pk).update(phase="error" if action == "power-off" else "ready", protected=True)
@@ -50,6 +51,7 @@ def test_what_is_dangerous_is_shown_first(page: Any, vms: list[VM], action: str,
     assert "2 machines accepted, 1 refused" in done.content.decode()
 
 
+@pytest.mark.usefixtures("without_trash")
 def test_deletion_asks_for_a_word_and_nothing_possible_has_no_button(page: Any, vms: list[VM]) -> None:
     assert "delete 3" in send(page, "delete", vms).content.decode()
     VM.objects.update(protected=True)

@@ -58,6 +58,7 @@ def test_all_a_range_and_none(open_as: Open, admin: Any, vms: list[VM]) -> None:
     expect(bar).to_contain_text("3 chosen")
 
 
+@pytest.mark.usefixtures("without_trash")
 def test_delete_is_shown_confirmed_and_told(open_as: Open, admin: Any, vms: list[VM]) -> None:
     VM.objects.filter(pk=vms[1].pk).update(protected=True)
     page = open_as(admin, "/vms/")
@@ -96,6 +97,7 @@ def test_it_works_without_scripts(open_as: Open, admin: Any, vms: list[VM]) -> N
     expect(page.get_by_role("heading", name="Virtual machines", exact=True)).to_be_visible()
 
 
+@pytest.mark.usefixtures("without_trash")
 @pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
 def test_it_is_accessible_and_fits(
     open_as: Open, admin: Any, make_vm: Callable[..., Any], vms: list[VM], viewport: dict[str, int], scheme: str

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 
 def test_name_tags_and_notes_are_changed(client: Any, member: Any, make_vm: Callable[..., Any]) -> None:
     vm = make_vm(member, "web-1", tags=["old"])
@@ -37,6 +39,7 @@ def test_one_refusal_changes_nothing(client: Any, member: Any, make_vm: Callable
     assert vm.name == "web-1"
 
 
+@pytest.mark.usefixtures("without_trash")
 def test_protection_is_switched_and_obeyed(client: Any, member: Any, make_vm: Callable[..., Any]) -> None:
     vm = make_vm(member, "web-1")
     client.force_login(member)

@@ -154,7 +154,13 @@ class Cloud:
 
 @pytest.fixture
 def empty_cloud(
-    processes: Any, settings: Any, own_state_dir: Path, admin: Any, image: Any, flush_redis: Callable[[], None]
+    without_trash: None,
+    processes: Any,
+    settings: Any,
+    own_state_dir: Path,
+    admin: Any,
+    image: Any,
+    flush_redis: Callable[[], None],
 ) -> Cloud:
     """No host yet."""
     settings.HYPERVISOR = "fake"

@@ -24,6 +24,40 @@ def reference(cloud: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return created, cloud.state_of(vm)
 
 
+def test_the_trash_survives_a_worker_that_dies_anywhere(cloud: Any, settings: Any) -> None:
+    from apps.compute.models import VM
+    from apps.compute.services.trash import vm_restore
+
+    settings.TRASH_HOURS = 1
+    cloud.worker(concurrency=3)
+    sample, operation = cloud.create("reference")
+    cloud.wait(operation)
+    cloud.wait(cloud.delete(sample))
+    expected = cloud.state_of(sample)
+    assert (expected["row"]["phase"], expected["row"]["power"], expected["domains"][0][0]) == (
+        "trashed",
+        "shutoff",
+        "shutoff",
+    )
+    assert (len(expected["volumes"]), expected["addresses"], len(expected["allocations"])) == (2, 1, 1)
+
+    points = cells("vm.trash", cloud.steps("vm.trash"))
+    assert len(points) > 6
+    created = [cloud.create(f"vm-{number}") for number in range(len(points))]
+    cloud.wait(*(operation for _vm, operation in created))
+    operations = []
+    for (vm, _operation), point in zip(created, points, strict=True):
+        cloud.fault(point, vm.pk)
+        operations.append(cloud.delete(vm))
+    cloud.wait(*operations)
+    assert cloud.faults_left() == []
+    for (vm, _operation), point in zip(created, points, strict=True):
+        assert cloud.state_of(vm) == expected, point
+        vm_restore(actor=cloud.admin, vm_id=vm.pk)
+    assert VM.objects.filter(phase="ready", power="shutoff").count() == len(points)
+    cloud.assert_counters_are_sums()
+
+
 def test_create_and_delete_survive_a_worker_that_dies_anywhere(cloud: Any) -> None:
     cloud.worker(concurrency=3)
     created, deleted = reference(cloud)

@@ -87,9 +87,14 @@ class Workshop:
 
 @pytest.fixture
 def workshop(
-    settings: Any, admin: Any, image: Any, make_host: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    without_trash: None,
+    settings: Any,
+    admin: Any,
+    image: Any,
+    make_host: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Workshop:
-    """One host with pool and network, as after a probe."""
+    """One host with pool and network, as after a probe. What is deleted there is deleted at once."""
     from apps.operations import doorbell
     from workers import engine
     from workers.hosts import host_ensure_network, host_ensure_pool

@@ -30,6 +30,7 @@ class VMBulkSerializer(StrictSerializer):
     )
     timeout_s = serializers.IntegerField(required=False, help_text="Of a shutdown.")
     on_timeout = serializers.ChoiceField(choices=["leave", "power-off"], required=False, help_text="Of a shutdown.")
+    permanent = serializers.BooleanField(required=False, help_text="Of delete: past or out of the trash.")
     tags = serializers.ListField(
         child=serializers.CharField(), max_length=20, required=False, help_text="Of tag and untag."
     )

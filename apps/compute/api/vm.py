@@ -12,9 +12,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.permissions import actor_of
-from apps.compute.models import VM, Size
+from apps.compute.models import VM, Phase, Size
 from apps.compute.selectors.vm import ROW, STATUSES, sizes, vm_addresses, vm_row, vm_rows, vms_for
 from apps.compute.services import vm as services
+from apps.compute.services.trash import vm_restore
 from apps.compute.services.vm import VMChange
 from apps.envelope.filters import DocumentedFilters
 from apps.envelope.mutation import Answer, Plan, mutation
@@ -77,6 +78,7 @@ class VMSerializer(serializers.ModelSerializer[VM]):
             "tags",
             "notes",
             "created_at",
+            "trashed_until",
         ]
         read_only_fields = fields
 
@@ -125,6 +127,10 @@ class ShutdownSerializer(StrictSerializer):
     on_timeout = serializers.ChoiceField(choices=["leave", "power-off"], required=False)
 
 
+class VMDeleteSerializer(StrictSerializer):
+    permanent = serializers.BooleanField(required=False, help_text="At once, past or out of the trash.")
+
+
 class RenameSerializer(StrictSerializer):
     name = NameField()
 
@@ -140,6 +146,11 @@ class VMFilter(filters.FilterSet):
     class Meta:
         model = VM
         fields = ["status", "host", "image", "name", "tag", "search"]
+
+    def filter_queryset(self, queryset: QuerySet[VM]) -> QuerySet[VM]:
+        """What is in the trash is listed only if asked for by its status."""
+        found: QuerySet[VM] = super().filter_queryset(queryset)
+        return found if "trashed" in self.form.cleaned_data["status"] else found.exclude(phase=Phase.TRASHED)
 
     def with_tag(self, queryset: QuerySet[VM], _name: str, value: str) -> QuerySet[VM]:
         return queryset.filter(tags__contains=[value])
@@ -218,16 +229,29 @@ class VMView(APIView):
         vm = services.vm_update(actor=actor_of(request), vm_id=vm_id, **values)
         return _changed(request, vm, f"set {', '.join(sorted(values)) or 'nothing'}")
 
-    @extend_schema(request=None, responses=ACCEPTED, parameters=MUTATION)
+    @extend_schema(request=VMDeleteSerializer, responses=ACCEPTED, parameters=MUTATION)
     @mutation
     def delete(self, request: Request, vm_id: uuid.UUID) -> Answer:
-        """Delete the VM and its disk."""
-        validated(EmptySerializer, request)
-        return answer_accepted(request, services.vm_delete(actor=actor_of(request), vm_id=vm_id))
+        """Put the VM into the trash, or delete it and its disk.
+
+        It is deleted with `permanent` (also out of the trash), if it is not ready, and where the trash is switched off.
+        """
+        values = validated(VMDeleteSerializer, request)
+        return answer_accepted(request, services.vm_delete(actor=actor_of(request), vm_id=vm_id, **values))
 
 
 def _changed(request: Request, vm: VM, change: str) -> Answer:
     return Answer(status=200, plan=Plan(changes=(change,)), body=_shown(request, vm.pk))
+
+
+class VMRestoreView(APIView):
+    @extend_schema(request=EmptySerializer, responses=VMSerializer, parameters=MUTATION)
+    @mutation
+    def post(self, request: Request, vm_id: uuid.UUID) -> Answer:
+        """Take it out of the trash. It stays off."""
+        validated(EmptySerializer, request)
+        vm = vm_restore(actor=actor_of(request), vm_id=vm_id)
+        return _changed(request, vm, f"take {vm.name} out of the trash; it stays off")
 
 
 class VMRenameView(APIView):

@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 
 from apps.accounts.models import SSHKey, User
 from apps.accounts.selectors import ssh_keys_for
-from apps.compute.models import VM
+from apps.compute.models import VM, Phase
 from apps.compute.selectors.vm import STATUS, STATUSES, sizes
 from apps.hosts.selectors import hosts_for
 from apps.network.models import NetworkPhase
@@ -20,16 +20,21 @@ from apps.storage.selectors import images_usable
 CUSTOM = "custom"
 
 
+SHOWN = [name for name in STATUSES if name != "trashed"]
+
+
 class VMFilter(forms.Form):
     """What of the list is shown."""
 
     q = forms.CharField(required=False, max_length=100, strip=True)
     status = forms.ChoiceField(
-        required=False, choices=[("", "All states"), *((name, name.capitalize()) for name in STATUSES)]
+        required=False,
+        choices=[("", "All states"), *((name, name.capitalize()) for name in SHOWN)],
     )
 
     def narrow(self, found: QuerySet[VM]) -> QuerySet[VM]:
-        """The VMs that match by name, tag or the beginning of an address."""
+        """The VMs that match by name, tag or the beginning of an address; the trash has a page of its own."""
+        found = found.exclude(phase=Phase.TRASHED)
         text, status = (self.cleaned_data.get(name, "") for name in self.fields) if self.is_valid() else ("", "")
         if text:
             nics = VM.objects.filter(nics__ip__startswith=text).values("pk")

@@ -34,6 +34,7 @@ class Phase(models.TextChoices):
     READY = "ready", "Ready"
     ERROR = "error", "Error"
     DELETING = "deleting", "Deleting"
+    TRASHED = "trashed", "In the trash"
 
 
 class DesiredPower(models.TextChoices):
@@ -81,6 +82,7 @@ class VM(models.Model):
 
     phase = models.CharField(max_length=8, choices=Phase.choices, default=Phase.CREATING)
     reason = models.CharField(max_length=500, blank=True, help_text="Why the phase is error.")
+    trashed_until = models.DateTimeField(null=True, help_text="In the trash: when it is deleted for good.")
     desired_power = models.CharField(max_length=3, choices=DesiredPower.choices, default=DesiredPower.ON)
     power = models.CharField(max_length=7, choices=Power.choices, default=Power.UNKNOWN)
     missing = models.BooleanField(default=False, help_text="The host does not know it any more.")
@@ -102,6 +104,7 @@ class VM(models.Model):
         indexes = [
             models.Index(fields=["owner", "-created_at", "-id"], name="vm_page_of_owner"),
             models.Index(fields=["-created_at", "-id"], name="vm_page"),
+            models.Index(fields=["trashed_until"], condition=models.Q(phase="trashed"), name="vm_trash"),
         ]
 
     def __str__(self) -> str:

@@ -13,10 +13,11 @@ from apps.errors import NotFound
 from apps.hosts.models import HostStatus
 from apps.placement.selectors import placement_of, placement_trace
 
-STATUSES = ("creating", "running", "stopped", "paused", "error", "deleting", "unknown")
+STATUSES = ("creating", "running", "stopped", "paused", "error", "deleting", "unknown", "trashed")
 
 STATUS = Case(
     When(phase=Phase.DELETING, then=Value("deleting")),
+    When(phase=Phase.TRASHED, then=Value("trashed")),
     When(phase=Phase.ERROR, then=Value("error")),
     When(phase=Phase.CREATING, then=Value("creating")),
     When(missing=True, then=Value("error")),
@@ -36,12 +37,12 @@ ROW = [
     "id", "name", "status", "reason", "power", "seen_at", "desired_power", "host_id", "host__name", "size_id", "vcpus",
     "memory_mib", "disk_gib", "max_vcpus", "max_memory_mib", "image__name", "observed_addresses", "protected",
     "start_on_boot", "boot_order", "tags", "notes", "created_at", "image__architecture", "firmware", "devices",
-    "rescue_image_id", "cdrom__name", "policy__name",
+    "rescue_image_id", "cdrom__name", "policy__name", "trashed_until",
 ]  # fmt: skip
 
 
 def vms_for(*, actor: User) -> QuerySet[VM]:
-    """The VMs this person may see, with ``status`` and ``seen_at``.
+    """The VMs this person may see, with ``status`` and ``seen_at``; also those in the trash.
 
     Host, image and NICs come with them, in a constant number of queries.
     """
@@ -117,8 +118,9 @@ def vm_placement(*, actor: User, vm: VM) -> dict[str, Any] | None:
 
 
 def vms_by_status(*, actor: User) -> dict[str, int]:
-    """How many VMs stand in each status."""
+    """How many VMs stand in each status, without the trash."""
     from django.db.models import Count
 
-    counted = vms_for(actor=actor).order_by().values(shown=F("status")).annotate(number=Count("id"))
+    there = vms_for(actor=actor).exclude(phase=Phase.TRASHED).order_by()
+    counted = there.values(shown=F("status")).annotate(number=Count("id"))
     return {row["shown"]: row["number"] for row in counted}

@@ -15,6 +15,7 @@ from apps.accounts.models import User
 from apps.compute.models import VM
 from apps.compute.selectors.bulk import VMNames, vm_names
 from apps.compute.services import vm as services
+from apps.compute.services.trash import vm_restore
 from apps.compute.services.wish import VMChange, locked
 from apps.envelope.mutation import Plan
 from apps.errors import AppError, refused
@@ -32,9 +33,10 @@ VERBS: dict[str, Callable[..., VMChange]] = {
     "reset": services.vm_reset,
     "delete": services.vm_delete,
 }
+RESTORE = "restore"
 TAGGING = ("tag", "untag")
-ACTIONS = (*VERBS, *TAGGING)
-OPTIONS = {"shutdown": ("timeout_s", "on_timeout"), "tag": ("tags",), "untag": ("tags",)}
+ACTIONS = (*VERBS, RESTORE, *TAGGING)
+OPTIONS = {"delete": ("permanent",), "shutdown": ("timeout_s", "on_timeout"), "tag": ("tags",), "untag": ("tags",)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,10 @@ def _done(actor: User, action: str, reference: str, vm_id: uuid.UUID, name: str,
         with transaction.atomic():
             if action in TAGGING:
                 plan = _tag(actor=actor, vm_id=vm_id, add=action == "tag", tags=options["tags"])
+                return Item(reference=reference, name=name, vm_id=vm_id, plan=plan)
+            if action == RESTORE:
+                vm = vm_restore(actor=actor, vm_id=vm_id)
+                plan = Plan(changes=(f"take {vm.name} out of the trash; it stays off",))
                 return Item(reference=reference, name=name, vm_id=vm_id, plan=plan)
             change = VERBS[action](actor=actor, vm_id=vm_id, **options)
     except AppError as error:

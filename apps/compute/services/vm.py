@@ -14,6 +14,7 @@ from apps.accounts.selectors import ssh_keys_wanted
 from apps.compute.models import VM, DesiredPower, Nic, Phase, Size
 from apps.compute.services.machine import machine_wanted
 from apps.compute.services.numbers import check_bounds, check_maxima, size_wanted
+from apps.compute.services.trash import delete_for_good, goes_to_trash, trash
 from apps.compute.services.wish import VMChange as VMChange
 from apps.compute.services.wish import act, locked, paused, ready, running
 from apps.compute.user_data import user_data_check
@@ -183,7 +184,8 @@ def save_new(vm: VM) -> None:
         with transaction.atomic():
             vm.save(force_insert=True)
     except IntegrityError as error:
-        raise refused("name", "vm.name_taken", f"You already have a VM named {vm.name!r}.") from error
+        where = " in the trash" if VM.objects.filter(owner=vm.owner, name=vm.name, phase=Phase.TRASHED).exists() else ""
+        raise refused("name", "vm.name_taken", f"You already have a VM named {vm.name!r}{where}.") from error
 
 
 @transaction.atomic
@@ -256,24 +258,20 @@ def vm_resume(*, actor: User, vm_id: uuid.UUID) -> VMChange:
 
 
 @transaction.atomic
-def vm_delete(*, actor: User, vm_id: uuid.UUID) -> VMChange:
-    """Delete the VM with its disk. An active operation is asked to stop first. Raises ``Conflict`` if protected."""
+def vm_delete(*, actor: User, vm_id: uuid.UUID, permanent: bool = False) -> VMChange:
+    """Put the VM into the trash, or delete it with its disk. An active operation is asked to stop first.
+
+    Raises ``Conflict`` if it is protected; and if it is in the trash, unless ``permanent``: a DELETE that a client
+    sends again must not destroy what the first one has kept.
+    """
     vm = locked(actor=actor, vm_id=vm_id)
     if vm.protected:
         raise Conflict("vm.protected", f"{vm.name} is protected. Take the protection off first.")
-    VM.objects.filter(pk=vm.pk).update(phase=Phase.DELETING, desired_power=DesiredPower.OFF)
-    vm.phase, vm.desired_power = Phase.DELETING, DesiredPower.OFF
-    operation = operation_create(
-        kind="vm.delete", target_type="vm", target=vm, actor=actor, host_id=vm.host_id, deletes=True
-    )
-    changes = (
-        f"power off and undefine {vm.libvirt_name}",
-        f"delete its disk of {vm.disk_gib} GiB and everything on it",
-        *(f"detach the volume {name} and keep it" for name in vm.attachments.values_list("volume__name", flat=True)),
-        "give back its address and its claim",
-    )
-    host = vm.host.name if vm.host and actor.is_admin else None
-    return VMChange(vm=vm, operation=operation, plan=Plan(host=host, changes=changes, reversible=False))
+    if vm.phase == Phase.TRASHED and not permanent:
+        raise Conflict("vm.in_trash", f"{vm.name} is in the trash already. Restore it, or delete it with permanent.")
+    if goes_to_trash(vm) and not permanent:
+        return trash(actor=actor, vm=vm)
+    return delete_for_good(actor=actor, vm=vm)
 
 
 @transaction.atomic
@@ -291,6 +289,8 @@ def vm_update(
     vm = locked(actor=actor, vm_id=vm_id)
     if notes is not None and len(notes) > 10_000:
         raise refused("notes", "vm.notes", "Notes have at most 10000 characters.")
+    if protected and vm.phase == Phase.TRASHED:
+        raise Conflict("vm.in_trash", f"{vm.name} is in the trash. Restore it first.")
     if boot_order is not None and not 0 <= boot_order <= MOST_BOOT_ORDER:
         raise refused("boot_order", "vm.boot_order", f"boot_order lies between 0 and {MOST_BOOT_ORDER}.")
     new = {

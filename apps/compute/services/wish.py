@@ -28,6 +28,8 @@ def locked(*, actor: User, vm_id: uuid.UUID) -> VM:
 
 def ready(vm: VM, *, may_be_missing: bool = False) -> VM:
     """The same VM if verbs make sense on it. Raises ``Conflict``."""
+    if vm.phase == Phase.TRASHED:
+        raise Conflict("vm.in_trash", f"{vm.name} is in the trash. Restore it first.")
     if vm.phase != Phase.READY:
         why = {"creating": "it is still being created", "deleting": "it is being deleted"}.get(vm.phase)
         why = why or f"it failed ({vm.reason}); retry that operation or delete the VM"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.http import HttpResponse
 from django.template.defaultfilters import pluralize
@@ -30,6 +31,9 @@ WORDS = {
     "power-off": Words(label="Power off", lead="The plug is pulled: what they have not written is lost."),
     "delete": Words(label="Delete", lead="Their disks and everything on them are destroyed. Nobody can undo this."),
 }
+TO_TRASH = Words(
+    label="Move to trash", lead="They are powered off. Until their time in the trash is over they can be restored."
+)
 
 
 @action
@@ -61,7 +65,8 @@ def _asked(request: PageRequest, form: VMBulkForm, name: str, problem: str = "")
     tried, options = ("untag", {"tags": ["any"]}) if is_tagging else (name, {})
     items = preview(lambda: vms_bulk(actor=request.user, action=tried, vms=form.vm_ids, **options))
     possible = sum(item.error is None for item in items)
-    words = WORDS[name]
+    for_good = name == "delete" and any(item.operation and item.operation.kind == "vm.delete" for item in items)
+    words = TO_TRASH if name == "delete" and settings.TRASH_HOURS and not for_good else WORDS[name]
     return _panel(
         request,
         {
@@ -75,7 +80,7 @@ def _asked(request: PageRequest, form: VMBulkForm, name: str, problem: str = "")
             "problem": problem,
             "is_tagging": is_tagging,
             "tags": form.cleaned_data["tags"],
-            "word": f"delete {possible}" if name == "delete" and possible else "",
+            "word": f"delete {possible}" if for_good and possible else "",
         },
     )
 

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpResponse
 from django.urls import reverse
 
 from apps.compute.models import VM
+from apps.compute.services.trash import goes_to_trash
 from apps.operations.selectors import operations_for
 from apps.pages import PageRequest, show
 from apps.storage.selectors import images_usable
@@ -61,6 +63,8 @@ def vm_page(
         "panel": panel,
         "still": still,
         "dialogs": dialogs,
+        "will_trash": goes_to_trash(vm),
+        "trash_hours": settings.TRASH_HOURS,
         "bootable": images_usable(actor=request.user).filter(architecture=vm.architecture).order_by("name"),
     }
     return show(request, "compute/vm_page.html", "compute/vm_live.html", {**frame, **(context or {})})

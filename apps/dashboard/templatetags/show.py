@@ -26,6 +26,7 @@ TONES = {
     "checking": "busy",
     "sending": "busy",
     "deleting": "warn",
+    "trashed": "warn",
     "paused": "warn",
     "pending_trust": "warn",
     "error": "bad",
@@ -52,6 +53,8 @@ VERBS = {
     "vm.insert": "Insert CD into",
     "vm.eject": "Eject CD of",
     "vm.delete": "Delete",
+    "vm.trash": "Move to trash",
+    "vm.restore": "Restore",
     "snapshot.create": "Take snapshot of",
     "snapshot.revert": "Revert",
     "snapshot.delete": "Delete snapshot of",
@@ -98,6 +101,8 @@ EVENT_ICONS = {
     "added": "plus",
     "delete": "trash",
     "deleted": "trash",
+    "trash": "trash",
+    "restore": "arrow-uturn-left",
     "removed": "trash",
     "start": "play",
     "started": "play",
@@ -252,6 +257,16 @@ def ago(moment: datetime | None) -> str:
             return f"{int(seconds // size)} {unit} ago"
     days = int(seconds // 86400)
     return "yesterday" if days == 1 else f"{days} days ago"
+
+
+@register.filter
+def ahead(moment: datetime) -> str:
+    """How far ahead, in one unit: ``within a minute``, ``in 5 min``, ``in 23 h``, ``in 12 days``."""
+    seconds = (moment - timezone.now()).total_seconds()
+    for limit, size, unit in ((60, 60, ""), (3600, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"in {int(seconds // size)} {unit}" if unit else "within a minute"
+    return f"in {int(seconds // 86400)} days"
 
 
 @register.filter
