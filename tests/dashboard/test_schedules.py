@@ -221,6 +221,7 @@ def test_adding_one_in_the_browser(open_as: Open, member: Any, vm: Any) -> None:
     page.get_by_label("Day and time").fill(f"{next_year()}-01-02T03:04")
     page.get_by_label("Day and time").blur()
     expect(plan).to_contain_text(f"Shutdown once on {next_year()}-01-02 at 03:04")
+    page.wait_for_load_state("networkidle")  # the plan may be asked for once more, and leaving aborts that aloud
     plan.get_by_role("button", name="Add schedule").click()
     expect(page.locator(".toast")).to_contain_text("Scheduled: shutdown once")
     page.get_by_role("link", name="Edit: Shut down").click()
@@ -229,6 +230,7 @@ def test_adding_one_in_the_browser(open_as: Open, member: Any, vm: Any) -> None:
     page.get_by_label("Saturday").check()
     page.get_by_label("Time", exact=True).fill("21:45")
     expect(plan).to_contain_text("Shutdown on Mon, Tue, Wed, Thu, Fri, Sat at 21:45 (Europe/Zurich)")
+    page.wait_for_load_state("networkidle")
     plan.get_by_role("button", name="Save").click()
     expect(page.locator(".toast")).to_contain_text("Changed: shutdown on Mon, Tue, Wed, Thu, Fri, Sat at 21:45")
     page.get_by_role("button", name="Disable").click()
