@@ -16,7 +16,8 @@ pytestmark = pytest.mark.lab
 BOOT_MS = 90_000
 HASH = """
     const canvas = document.querySelector('[data-console=view] canvas');
-    const data = canvas ? canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data : [];
+    const {width, height} = canvas || {};
+    const data = width ? canvas.getContext('2d').getImageData(0, 0, width, height).data : [];
     let lit = 0, sum = 0;
     for (let at = 0; at < data.length; at += 4) {
       const light = data[at] + data[at + 1] + data[at + 2];
