@@ -240,6 +240,7 @@ class TestChange:
         response = client.post(f"{URL}{volume.pk}/resize/", {"size_gib": 60000}, format="json")
         problem_of(response, 422, "placement.no_host_fits", "size_gib")
 
+    @pytest.mark.usefixtures("without_trash")
     def test_an_attached_one_is_not_deleted(
         self, client: Any, member: Any, vm: Any, host: Any, make_volume: Any
     ) -> None:
