@@ -26,7 +26,8 @@ VENV = settings.CODE_DIR / ".venv"
 STAGE_SECONDS = 1800.0
 # Each process begins with a half, so that what a module sets up is set up once; then they take from each other.
 FAST_STAGE = ("-n", "2", "--dist", "worksteal", "-m", "not lab", "--durations", "20")
-LAB_STAGE = ("-m", "lab", "--durations", "20")
+# Each process has a lab and a cloud of its own, and takes file after file, in their order.
+LAB_STAGE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-m", "lab", "--durations", "20")
 TESTS_FAILED = 1
 NO_TESTS_COLLECTED = 5
 MOST_AGAIN = 8
