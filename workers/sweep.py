@@ -19,6 +19,7 @@ from apps.compute.services.schedule import schedule_run
 from apps.compute.services.trash import vm_expire
 from apps.operations.doorbell import ring
 from apps.operations.selectors import operations_due
+from apps.placement.reservations import reservation_expire, reservations_expired
 from workers.hearing import Hearing
 from workers.heartbeat import beat, is_silent
 from workers.observations import now
@@ -61,6 +62,12 @@ def empty_trash() -> int:
     return sum(vm_expire(vm_id=vm_id, now=at) for vm_id in vms_expired(now=at)[:MOST_EXPIRED])
 
 
+def expire_reservations() -> int:
+    """Give back room that nobody took in time. Every sweeper may: a row that one of them took is no other's."""
+    at = now()
+    return sum(reservation_expire(placement_id=placement_id, now=at) for placement_id in reservations_expired(now=at))
+
+
 def ring_reconciles() -> None:
     """Ring one reconcile per host that nobody reads now. Beat does; the sweepers do where beat is silent."""
     for host_id in hosts_due():
@@ -93,6 +100,7 @@ class Sweeper(bootsteps.StartStopStep):
                 beat("worker")
                 run_schedules()
                 empty_trash()
+                expire_reservations()
                 if sweep():
                     self._hearing.check()
                 rounds += 1

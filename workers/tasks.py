@@ -31,7 +31,7 @@ from workers.engine import Handler, execute
 from workers.heartbeat import beat
 from workers.observations import host_lost
 from workers.reconcile import reconcile_host
-from workers.sweep import Sweeper, empty_trash, ring_reconciles, run_schedules, sweep
+from workers.sweep import Sweeper, empty_trash, expire_reservations, ring_reconciles, run_schedules, sweep
 
 log = structlog.get_logger(__name__)
 app.steps["worker"].add(Sweeper)
@@ -94,6 +94,7 @@ def operations_sweep() -> None:
     beat("beat")
     run_schedules()
     empty_trash()
+    expire_reservations()
     sweep()
 
 

@@ -12,8 +12,8 @@ from django.db.models import F, Q, QuerySet
 from apps.hosts.models import Allocation, AllocationKind, Host
 
 VM_OVERHEAD_MIB = 64
-OURS = Q(kind__in=[AllocationKind.VM, AllocationKind.VOLUME])
-MACHINES = Q(kind=AllocationKind.VM) | Q(kind=AllocationKind.FOREIGN, vcpus__gt=0)
+OURS = Q(kind__in=[AllocationKind.VM, AllocationKind.VOLUME, AllocationKind.RESERVATION])
+MACHINES = Q(kind__in=[AllocationKind.VM, AllocationKind.RESERVATION]) | Q(kind=AllocationKind.FOREIGN, vcpus__gt=0)
 HOST_RESERVE_MIB = 1024
 HOST_RESERVE_SHARE = 0.10
 
@@ -208,6 +208,19 @@ def capacity_missing(*, consumer_id: uuid.UUID, demand: Demand) -> dict[str, tup
         ("disk_gib", "GiB", demand.disk_gib - disk, host.disk_limit_gib - host.disk_claimed_gib),
     )
     return {name: (more - free, unit) for name, unit, more, free in wanted if more > 0 and more > free}
+
+
+def capacity_take_over(*, consumer_id: uuid.UUID, label: str, demand: Demand) -> Host:
+    """Make a reservation the claim of the VM with its id, which takes no more than was reserved.
+
+    Raises ``LookupError`` where nothing is reserved.
+    """
+    with transaction.atomic():
+        reserved = Allocation.objects.filter(consumer_id=consumer_id, kind=AllocationKind.RESERVATION)
+        if not reserved.update(kind=AllocationKind.VM, label=label):
+            raise LookupError(f"{consumer_id} reserved nothing")
+        capacity_resize(consumer_id=consumer_id, demand=demand)
+        return Host.objects.get(allocations__consumer_id=consumer_id)
 
 
 def capacity_release(*, consumer_id: uuid.UUID) -> None:

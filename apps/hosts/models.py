@@ -127,6 +127,7 @@ class Host(models.Model):
 class AllocationKind(models.TextChoices):
     VM = "vm", "Virtual machine"
     VOLUME = "volume", "Volume"
+    RESERVATION = "reservation", "Reserved"
     FOREIGN = "foreign", "Not ours"
 
 
@@ -134,9 +135,9 @@ class Allocation(models.Model):
     """What one consumer has claimed on a host. The sums are kept on the host, in the same statement."""
 
     host = models.ForeignKey(Host, on_delete=models.PROTECT, related_name="allocations")
-    consumer_id = models.UUIDField(help_text="Id of the VM or volume, or UUID of the foreign domain.")
+    consumer_id = models.UUIDField(help_text="Id of the VM, volume or reservation, or UUID of the foreign domain.")
     label = models.CharField(max_length=100)
-    kind = models.CharField(max_length=7, choices=AllocationKind.choices)
+    kind = models.CharField(max_length=11, choices=AllocationKind.choices)
     vcpus = models.PositiveIntegerField()
     memory_mib = models.PositiveIntegerField()
     disk_gib = models.PositiveIntegerField()
@@ -148,7 +149,9 @@ class Allocation(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["host", "consumer_id"], name="allocation_one_per_host_and_consumer"),
             models.UniqueConstraint(
-                fields=["consumer_id"], condition=Q(kind__in=["vm", "volume"]), name="allocation_one_host_per_vm"
+                fields=["consumer_id"],
+                condition=Q(kind__in=["vm", "volume", "reservation"]),
+                name="allocation_one_host_per_vm",
             ),
         ]
 

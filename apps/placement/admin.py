@@ -4,13 +4,20 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from apps.envelope.admin import ReadOnlyAdmin
-from apps.placement.models import Placement, Policy, PolicyVersion
+from apps.placement.models import Placement, Policy, PolicyVersion, Reservation
 
 
 @admin.register(Placement)
 class PlacementAdmin(ReadOnlyAdmin):
     list_display = ["consumer_name", "host_name", "policy", "created_at"]
     search_fields = ["consumer_name", "consumer_id", "host_name"]
+
+
+@admin.register(Reservation)
+class ReservationAdmin(ReadOnlyAdmin):
+    list_display = ["placement", "policy", "expires_at"]
+    list_select_related = ["placement", "policy"]
+    search_fields = ["placement__consumer_name"]
 
 
 class PolicyVersionInline(admin.TabularInline[PolicyVersion, Policy]):

@@ -13,19 +13,36 @@ from rest_framework.views import APIView
 
 from apps.accounts.permissions import AdminOnly, actor_of
 from apps.envelope.filters import DocumentedFilters
+from apps.envelope.mutation import Answer, Plan, mutation
+from apps.envelope.parameters import MUTATION
 from apps.envelope.references import TargetFilter
-from apps.envelope.serializers import StrictSerializer, validated
+from apps.envelope.serializers import EmptySerializer, StrictSerializer, validated
 from apps.errors import NotFound
 from apps.names import NameField
 from apps.placement.explain import placement_explain
 from apps.placement.models import Placement
 from apps.placement.policy.tree import MOST_BYTES
+from apps.placement.reservations import (
+    LEAST_SECONDS,
+    MOST_SECONDS,
+    USUAL_SECONDS,
+    reservation_create,
+    reservation_release,
+)
 from apps.placement.selectors import placement_trace, placements_for
 from apps.storage.models import Firmware
 
 
 class PlacementSerializer(serializers.ModelSerializer[Placement]):
     """A decision that was carried out."""
+
+    reserved_until = serializers.DateTimeField(
+        source="reservation.expires_at",
+        default=None,
+        allow_null=True,
+        read_only=True,
+        help_text="Where it only holds room. Null: it is a VM's or a volume's, or the room was given back.",
+    )
 
     class Meta:
         model = Placement
@@ -38,6 +55,7 @@ class PlacementSerializer(serializers.ModelSerializer[Placement]):
             "policy",
             "policy_version",
             "snapshot_hash",
+            "reserved_until",
             "created_at",
         ]
         read_only_fields = fields
@@ -100,8 +118,8 @@ class NewHostSerializer(StrictSerializer):
     architecture = serializers.CharField(max_length=16, default="x86_64")
 
 
-class ExplainSerializer(StrictSerializer):
-    """A VM that nobody makes, and a cloud that is a little different."""
+class MachineSerializer(StrictSerializer):
+    """A VM as far as its place depends on it."""
 
     vcpus = serializers.IntegerField(min_value=1, max_value=4096)
     memory_mib = serializers.IntegerField(min_value=1, max_value=2**26)
@@ -111,6 +129,20 @@ class ExplainSerializer(StrictSerializer):
     image = serializers.CharField(max_length=63, required=False, help_text="Its architecture counts, and who has it.")
     host = serializers.CharField(max_length=63, required=False)
     policy = serializers.CharField(max_length=63, required=False)
+
+
+class ReserveSerializer(MachineSerializer):
+    """Room for a VM that is made later."""
+
+    name = NameField()
+    expires_s = serializers.IntegerField(
+        min_value=LEAST_SECONDS, max_value=MOST_SECONDS, default=USUAL_SECONDS, help_text="How long it is held."
+    )
+
+
+class ExplainSerializer(MachineSerializer):
+    """A VM that nobody makes, and a cloud that is a little different."""
+
     policy_text = serializers.CharField(
         max_length=MOST_BYTES, trim_whitespace=False, required=False, help_text="A policy that is not kept yet."
     )
@@ -162,6 +194,15 @@ class PlacementListView(generics.ListAPIView[Placement]):
     def get_queryset(self) -> QuerySet[Placement]:
         return placements_for(actor=actor_of(self.request))
 
+    @extend_schema(request=ReserveSerializer, responses={201: PlacementSerializer}, parameters=MUTATION)
+    @mutation
+    def post(self, request: Request) -> Answer:
+        """Claim room for a VM that is made later. A create takes it with `placement`; else it expires."""
+        made = reservation_create(actor=actor_of(request), **validated(ReserveSerializer, request))
+        change = f"hold room on {made.host_name} until {made.reservation.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+        plan = Plan(host=made.host_name, changes=(change,))
+        return Answer(status=201, plan=plan, body=dict(PlacementSerializer(made).data))
+
 
 class PlacementView(APIView):
     """One decision."""
@@ -174,3 +215,12 @@ class PlacementView(APIView):
         if placement is None:
             raise NotFound("placement.not_found", "There is no placement with this id.")
         return Response(PlacementDetailSerializer(placement).data)
+
+    @extend_schema(request=None, responses={204: None}, parameters=MUTATION)
+    @mutation
+    def delete(self, request: Request, placement_id: uuid.UUID) -> Answer:
+        """Give back the room of a reservation; 409 for the place of a VM. The decision stays."""
+        validated(EmptySerializer, request)
+        gone = reservation_release(actor=actor_of(request), placement_id=placement_id)
+        change = f"give back the room reserved for {gone.consumer_name} on {gone.host_name}"
+        return Answer(status=204, plan=Plan(host=gone.host_name, changes=(change,), reversible=False))

@@ -61,3 +61,25 @@ class Placement(models.Model):
 
     def __str__(self) -> str:
         return f"{self.consumer_name} on {self.host_name}"
+
+    @property
+    def name(self) -> str:
+        """What it is called in the history."""
+        return self.consumer_name
+
+
+class Reservation(models.Model):
+    """Room that is held for a VM which nobody has made yet. Its id is the claim's, and will be the VM's.
+
+    The row is gone once the room is taken, given back, or was held for long enough.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    placement = models.OneToOneField(Placement, on_delete=models.CASCADE, related_name="reservation")
+    policy = models.ForeignKey(
+        Policy, on_delete=models.PROTECT, null=True, related_name="+", help_text="As chosen; empty: the default."
+    )
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"the reservation {self.placement.consumer_name}"

@@ -15,7 +15,7 @@ from apps.placement.engine.trace import as_trace
 from apps.placement.models import Placement
 from apps.storage.models import ImageCopy
 
-MACHINES = Q(allocations__kind=AllocationKind.VM) | Q(
+MACHINES = Q(allocations__kind__in=[AllocationKind.VM, AllocationKind.RESERVATION]) | Q(
     allocations__kind=AllocationKind.FOREIGN, allocations__vcpus__gt=0
 )
 COLUMNS = (
@@ -63,7 +63,7 @@ def _view(row: dict[str, Any]) -> HostView:
 
 def placements_for(*, actor: User) -> QuerySet[Placement]:
     """Decisions about one's own VMs, or all for an admin."""
-    found = Placement.objects.defer("record")
+    found = Placement.objects.defer("record").select_related("reservation")
     return found if actor.is_admin else found.filter(Q(owner_id=actor.pk))
 
 

@@ -1,5 +1,6 @@
 """What the API's tests share: virtual machines as rows, and bodies that are accepted."""
 
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -143,7 +144,7 @@ def world(
     from apps.hosts.services import fingerprint_of
     from apps.network.models import Network
     from apps.operations.services import operation_create
-    from apps.placement.models import Placement, Policy
+    from apps.placement.models import Placement, Policy, Reservation
     from apps.storage.models import Image, Volume
 
     disk = Volume.objects.create(host=host, size_gib=1)
@@ -166,6 +167,7 @@ def world(
     placement = Placement.objects.create(
         consumer_id=vm.pk, consumer_name="web-1", host_id=host.pk, host_name="h1", policy="spread"
     )
+    Reservation.objects.create(id=uuid.uuid4(), placement=placement, expires_at=until)
     Image.objects.create(name="disc", format="iso", cloud_init=False)
     return {
         "vm_id": vm.pk,

@@ -37,6 +37,7 @@ def world(
     from apps.network.models import Network
     from apps.operations.services import operation_create
     from apps.placement.policies import policy_create
+    from apps.placement.reservations import reservation_create
     from apps.storage.models import Image, ImageCopy, Volume
 
     Installation.objects.update_or_create(
@@ -82,6 +83,7 @@ def world(
         "failed": failed,
         "key": make_key(admin),
         "policy": policy_create(actor=admin, text="{name: own, score: [{metric: memory_free}]}"),
+        "reserved": reservation_create(actor=admin, name="later", vcpus=1, memory_mib=64, disk_gib=1),
     }
 
 
@@ -163,6 +165,11 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, Any]]:
         ("post", "/api/v1/policies/"): ("/api/v1/policies/", {"text": "{name: new, score: [{metric: vms}]}"}),
         ("put", "/api/v1/policies/{policy_id}/"): (policy, {"text": "{name: own, score: [{metric: vms}]}"}),
         ("delete", "/api/v1/policies/{policy_id}/"): (policy, None),
+        ("post", "/api/v1/placements/"): (
+            "/api/v1/placements/",
+            {"name": "later", "vcpus": 1, "memory_mib": 512, "disk_gib": 5},
+        ),
+        ("delete", "/api/v1/placements/{placement_id}/"): (f"/api/v1/placements/{world['reserved'].pk}/", None),
         ("post", "/api/v1/ssh-keys/"): ("/api/v1/ssh-keys/", {"name": "new", "public_key": PUBLIC_KEY}),
         ("post", "/api/v1/vms/{vm_id}/console/"): (f"{vm}console/", {"kind": "serial"}),
         ("delete", "/api/v1/ssh-keys/{key_id}/"): (f"/api/v1/ssh-keys/{world['key'].pk}/", None),
@@ -214,6 +221,8 @@ CHANGES = [
     ("post", "/api/v1/policies/"),
     ("put", "/api/v1/policies/{policy_id}/"),
     ("delete", "/api/v1/policies/{policy_id}/"),
+    ("post", "/api/v1/placements/"),
+    ("delete", "/api/v1/placements/{placement_id}/"),
     ("post", "/api/v1/snapshots/{snapshot_id}/revert/"),
     ("post", "/api/v1/vms/{vm_id}/io-limits/"),
     ("post", "/api/v1/volumes/"),

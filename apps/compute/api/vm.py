@@ -108,6 +108,7 @@ class VMCreateSerializer(StrictSerializer):
     host = serializers.CharField(max_length=63, required=False)
     network = serializers.CharField(max_length=63, required=False, help_text="Id or name; default: the host's own.")
     policy = serializers.CharField(max_length=63, required=False, help_text="Id or name; default: the installation's.")
+    placement = serializers.UUIDField(required=False, help_text="A reservation, whose room it takes.")
     tags = serializers.ListField(child=serializers.CharField(), max_length=20, required=False)
     start_on_boot = serializers.BooleanField(required=False)
     firmware = serializers.ChoiceField(choices=Firmware.choices, required=False)

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from apps.accounts.models import User
 from apps.accounts.selectors import ssh_keys_wanted
 from apps.compute.models import VM, DesiredPower, Nic, Phase, Size
-from apps.compute.services.machine import machine_wanted
+from apps.compute.services.machine import Machine, machine_wanted
 from apps.compute.services.numbers import check_bounds, check_maxima, size_wanted
 from apps.compute.services.trash import delete_for_good, goes_to_trash, trash
 from apps.compute.services.wish import VMChange as VMChange
@@ -30,6 +30,7 @@ from apps.network.selectors import network_wanted
 from apps.operations.models import Operation
 from apps.operations.services import operation_create
 from apps.placement.policies import policy_wanted
+from apps.placement.reservations import Taken, reservation_take
 from apps.placement.services import placement_preview, wish_of
 from apps.storage.models import Image
 from apps.storage.selectors import image_wanted
@@ -58,8 +59,10 @@ def vm_create(
     devices: str | None = None,
     network: str | None = None,
     policy: str | None = None,
+    placement: uuid.UUID | None = None,
 ) -> VMChange:
-    """Wish for a VM of a size or of own numbers. "No host fits" is said at once; room is claimed by a worker.
+    """Wish for a VM of a size or of own numbers. "No host fits" is said at once; room is claimed by a worker, or was
+    reserved before (``placement``), which then chose host and policy.
 
     Raises ``Refused`` naming the field, ``Conflict`` for a name that is taken.
     """
@@ -75,18 +78,14 @@ def vm_create(
     wanted_host = host_wanted(actor=actor, reference=host) if host else None
     wanted_network = network_wanted(actor=actor, reference=network, lock=True) if network else None
     wanted_host = _host_of(wanted_network, wanted_host)
-    chosen_policy = policy_wanted(reference=policy) if policy else None
     machine = machine_wanted(image=source, firmware=firmware, devices=devices)
-    wish = wish_of(
-        chosen=chosen_policy,
-        demand=replace(demand, memory_mib=max_memory_mib or demand.memory_mib),
-        architecture=source.architecture,
-        firmware=machine.firmware,
-        image_id=source.pk,
-        host_id=wanted_host.pk if wanted_host else None,
-    )
-    decision = placement_preview(wish=wish)
+    claim = replace(demand, memory_mib=max_memory_mib or demand.memory_mib)
+    if placement is not None:
+        place = _reserved(actor, placement, name, claim, source, machine, wanted_host, policy)
+    else:
+        place = _place(claim, source, machine, wanted_host, policy)
     vm = VM(
+        id=place.id,
         owner=actor,
         name=name,
         created_name=name,
@@ -100,7 +99,7 @@ def vm_create(
         cdrom=source if source.is_iso else None,
         firmware=machine.firmware,
         devices=machine.devices,
-        policy=chosen_policy,
+        policy=place.policy,
         ssh_keys=[key.public_key for key in keys],
         user_data=user_data,
         tags=checked_tags(tags or []),
@@ -116,8 +115,48 @@ def vm_create(
         actor=actor,
         params={"host": str(wanted_host.pk)} if wanted_host else {},
     )
-    place = Host.objects.get(pk=decision.best.id)
-    return VMChange(vm=vm, operation=operation, plan=_create_plan(actor, vm, place))
+    return VMChange(vm=vm, operation=operation, plan=_create_plan(actor, vm, place.host))
+
+
+def _place(claim: Demand, image: Image, machine: Machine, host: Host | None, policy: str | None) -> Taken:
+    """Where it would go now; a worker decides."""
+    chosen = policy_wanted(reference=policy) if policy else None
+    wish = wish_of(
+        chosen=chosen,
+        demand=claim,
+        architecture=image.architecture,
+        firmware=machine.firmware,
+        image_id=image.pk,
+        host_id=host.pk if host else None,
+    )
+    decision = placement_preview(wish=wish)
+    return Taken(id=uuid.uuid4(), host=Host.objects.get(pk=decision.best.id), policy=chosen)
+
+
+def _reserved(
+    actor: User,
+    placement: uuid.UUID,
+    name: str,
+    claim: Demand,
+    image: Image,
+    machine: Machine,
+    host: Host | None,
+    policy: str | None,
+) -> Taken:
+    """The room of a reservation, which has chosen its host already."""
+    if policy is not None:
+        raise refused("policy", "placement.and_policy", "The reservation was made by its own policy. Leave policy out.")
+    taken = reservation_take(
+        actor=actor,
+        reference=placement,
+        name=name,
+        demand=claim,
+        architecture=image.architecture,
+        firmware=machine.firmware,
+    )
+    if host is not None and host.pk != taken.host.pk:
+        raise refused("placement", "placement.other_host", f"The room is on another host than {host.name}.")
+    return taken
 
 
 def _host_of(network: Network | None, wanted: Host | None) -> Host | None:
