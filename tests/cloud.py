@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import httpx2 as httpx
 import psycopg
@@ -24,10 +23,10 @@ import redis
 
 from imagebuild.probe import ProbeKernel
 from lab.host import Host as LabHost
+from tests.redis_numbers import redis_number, redis_of_a_cloud, redis_url
 from tests.servers import PrivatePostgres
 from tests.waiting import wait_for
 
-REDIS_DATABASES = 48  # those of the clouds begin here, beyond those of the parallel test processes
 ROOT = Path(__file__).resolve().parent.parent
 WEBSOCKETS = ("--ws-max-size", "65536", "--ws-per-message-deflate", "false")
 PASSWORD = "a long password for the end-to-end tests"
@@ -55,7 +54,7 @@ class Cloud:
         self.environment = {
             **os.environ,
             "DATABASE_URL": postgres.url,
-            "REDIS_URL": _own_redis(os.environ["REDIS_URL"]),
+            "REDIS_URL": redis_of_a_cloud(os.environ["REDIS_URL"]),
             "CLOUDSITE_FAULTS": str(self.faults),
             "CLOUDSITE_STATE_DIR": str(state_dir),
             "CLOUDSITE_HYPERVISOR": "libvirt",
@@ -156,9 +155,9 @@ class Cloud:
     def flush_redis(self) -> None:
         """Lose every message and everything that was cached."""
         url = self.environment["REDIS_URL"]
-        first = _redis_number(url)
+        first = redis_number(url)
         for number in (first, first + 1):
-            with redis.Redis.from_url(_redis_url(url, number)) as client:
+            with redis.Redis.from_url(redis_url(url, number)) as client:
                 client.flushdb()
 
     def watches(self, host: str) -> bool:
@@ -300,25 +299,6 @@ class Cloud:
             return current if current["status"] == status else None
 
         return wait_for(seen, seconds=seconds, what=f"{vm['name']} to be {status}", every=0.1)
-
-
-def _own_redis(url: str) -> str:
-    """Two databases of the session's Redis that no other test uses, nor the cloud of another test process."""
-    return _redis_url(url, REDIS_DATABASES + _redis_number(url))
-
-
-def _redis_number(url: str) -> int:
-    """Which database a URL names."""
-    parts = urlsplit(url)
-    return int(parse_qs(parts.query)["db"][0] if parts.scheme == "unix" else parts.path.strip("/") or 0)
-
-
-def _redis_url(url: str, number: int) -> str:
-    """The same Redis, another database."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return f"unix://{parts.path}?db={number}"
-    return parts._replace(path=f"/{number}").geturl()
 
 
 @pytest.fixture(scope="session")
