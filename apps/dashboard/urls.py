@@ -2,13 +2,20 @@
 
 from django.urls import URLPattern, path
 
-from apps.dashboard import api, views
+from apps.dashboard import api, placement_views, policy_views, views
 
 urlpatterns: list[URLPattern] = [
     path("", views.overview, name="overview"),
     path("search/", views.search, name="search"),
     path("differences/", views.differences, name="differences"),
     path("differences/confirm/", views.differences_confirm, name="differences-confirm"),
+    path("policies/", policy_views.policy_list, name="policy-list"),
+    path("policies/new/", policy_views.policy_new, name="policy-create"),
+    path("policies/<uuid:policy_id>/", policy_views.policy_detail, name="policy-detail"),
+    path("policies/<uuid:policy_id>/edit/", policy_views.policy_update, name="policy-update"),
+    path("policies/<uuid:policy_id>/delete/", policy_views.policy_remove, name="policy-delete"),
+    path("placements/", placement_views.placement_list, name="placement-list"),
+    path("placements/<uuid:placement_id>/", placement_views.placement_detail, name="placement-detail"),
 ]
 api_urlpatterns: list[URLPattern] = [
     path("differences/", api.DifferencesView.as_view()),

@@ -1,0 +1,69 @@
+"""Placement in a real Chromium: the editor by keyboard, and what axe finds on every page, light and dark."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from apps.placement.models import Placement, Policy
+from apps.placement.policies import policy_create, policy_replace
+from tests.dashboard.conftest import DESKTOP, PHONE
+from tests.dashboard.test_placement_pages import TEXT, claim
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Open = Callable[..., Page]
+SETTLED = """async () => {
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  const busy = ".htmx-request, .htmx-swapping, .htmx-settling, .htmx-added";
+  do {
+    await frame();
+    await frame();
+    await Promise.all(document.getAnimations().map((each) => each.finished.catch(() => null)));
+  } while (document.querySelector(busy));
+}"""  # what is being replaced is pale, colours change slowly, and axe reads them
+WRONG = "name: quiet\nfilters:\n  memroy: {ratio: 1}\nscore: [{metric: vms}]\n"
+
+
+def looks_right(page: Page) -> None:
+    """No finding of axe and nothing wider than the window: on a desk in the light, on a phone in the dark."""
+    for scheme, viewport in (("light", DESKTOP), ("dark", PHONE)):
+        page.set_viewport_size(viewport)
+        page.emulate_media(color_scheme=scheme)
+        page.evaluate(SETTLED)
+        found = Axe().run(page)
+        assert found.violations_count == 0, f"{page.url} {scheme}: {found.generate_report()}"
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{page.url} {scheme}"
+
+
+def type_a_policy(page: Page) -> None:
+    """Wrong first: the line is marked and reached by keyboard. Then right, and kept."""
+    editor = page.get_by_label("Policy (YAML)")
+    editor.fill(WRONG)
+    to_line = page.get_by_role("button", name="Go to line 3")
+    expect(page.locator(".editor-wrong")).to_have_text("3")
+    looks_right(page)
+    page.set_viewport_size(DESKTOP)
+    to_line.press("Enter")
+    expect(editor).to_be_focused()
+    assert editor.evaluate("area => area.selectionStart") == WRONG.index("memroy")
+    editor.fill(WRONG.replace("memroy", "memory"))
+    expect(page.locator("#policy-check")).to_contain_text("would go to")
+    page.get_by_role("button", name="Create policy").click()
+    expect(page.get_by_role("heading", name="quiet", exact=True)).to_be_visible()
+
+
+def test_the_pages_of_placement(open_as: Open, admin: Any, sizes: Any, make_host: Any, make_vm: Any, host: Any) -> None:
+    make_host("a" * 63, memory_mib=65536, enabled=False)
+    long = policy_create(actor=admin, text=TEXT.replace("quiet", "l" * 63))
+    policy_replace(actor=admin, policy_id=long.pk, text=TEXT.replace("quiet", "l" * 63) + "  - metric: kvm\n")
+    make_vm(admin, "w" * 63, policy=long)
+    told: Placement = claim("v" * 63, long)
+    page = open_as(admin, "/policies/new/")
+    type_a_policy(page)
+    assert Policy.objects.filter(name="quiet").exists()
+    policy = f"/policies/{long.pk}/"
+    for path in ("/policies/", policy, f"{policy}delete/", "/placements/", f"/placements/{told.pk}/"):
+        page.goto(path)
+        looks_right(page)
