@@ -14,6 +14,7 @@
         ├── Conflict             the object exists and differs in a way that is not ours to change
         ├── ForeignObject        the object carries no mark of this installation
         ├── StaleFence           somebody newer has already acted on this domain
+        ├── GuestSilent          no agent in the guest answers: it has none, or it is not up yet
         ├── SetupIncomplete      something has to be installed, started or permitted on the host first
         └── Unsupported          this host's libvirt or QEMU cannot do it
 
@@ -93,6 +94,11 @@ class StaleFence(Rejected):
 
 class Unsupported(Rejected):
     code = "unsupported-by-host"
+
+
+class GuestSilent(Rejected):
+    code = "guest-silent"
+    retryable = True
 
 
 class SetupIncomplete(Rejected):

@@ -189,6 +189,15 @@ class Hypervisor(Protocol):
     def screenshot(self, uuid: UUID) -> Screenshot:
         """What the screen shows. `Rejected` for a guest that is off."""
 
+    # --- the guest agent
+    def set_password(self, uuid: UUID, user: str, password: str) -> None:
+        """The user of the guest signs in with it from now on. `Rejected` for a guest that does not run, or knows no
+        such user, `GuestSilent` where no agent answers.
+        """
+
+    def expire_password(self, uuid: UUID, user: str) -> bool:
+        """The user has to choose another one when signing in. False: this guest's agent cannot or may not do that."""
+
     # --- domains
     def ensure_defined(self, spec: DomainSpec) -> None:
         """The host's definition says what the spec says; what somebody else added to it stays.

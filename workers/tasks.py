@@ -14,6 +14,7 @@ from cloudsite.celery import app
 from workers import hosts, image_import, images, network, storage
 from workers.compute import (
     clone,
+    console_password,
     image,
     nic,
     port_forward,
@@ -56,6 +57,7 @@ HANDLERS = {
     "vm.create": Handler(run=vm.vm_create, failed=vm.vm_create_failed),
     "vm.clone": Handler(run=clone.vm_clone, failed=vm.vm_create_failed),
     "vm.copy": Handler(run=clone.vm_copy, takes_back=True),
+    "vm.console-password": Handler(run=console_password.vm_console_password),
     "vm.image": Handler(run=image.vm_image, failed=images.image_failed),
     "vm.rescue": Handler(run=rescue.vm_rescue, takes_back=True),
     "vm.unrescue": Handler(run=rescue.vm_unrescue),

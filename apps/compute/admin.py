@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.accounts.permissions import actor_of
-from apps.compute.models import VM, Nic, PortForward, Schedule, Size, Snapshot, VolumeAttachment
+from apps.compute.models import VM, ConsolePassword, Nic, PortForward, Schedule, Size, Snapshot, VolumeAttachment
 from apps.compute.models.console import ConsoleTicket
 from apps.compute.services import vm as services
 from apps.envelope.admin import ReadOnlyAdmin
@@ -71,6 +71,16 @@ class ConsoleTicketAdmin(ReadOnlyAdmin):
     search_fields = ["vm__name", "user__username"]
     list_select_related = ["vm", "user"]
     exclude = ["digest", "binding"]
+
+
+@admin.register(ConsolePassword)
+class ConsolePasswordAdmin(ReadOnlyAdmin):
+    """Which are on their way. What is sealed is of no use to anybody here."""
+
+    list_display = ["vm", "login", "user", "created_at", "expires_at"]
+    search_fields = ["vm__name", "user__username"]
+    list_select_related = ["vm", "user"]
+    exclude = ["public_key", "sealed"]
 
 
 @admin.register(Size)

@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from apps.compute.api import bulk as bulk_api
 from apps.compute.api import clone
 from apps.compute.api import console as console_api
+from apps.compute.api import console_password as console_password_api
 from apps.compute.api import image as image_api
 from apps.compute.api import nic as nic_api
 from apps.compute.api import rebuild as rebuild_api
@@ -16,6 +17,7 @@ from apps.compute.api import vm as api
 from apps.compute.api import volume as volume_api
 from apps.compute.views import bulk as bulk_views
 from apps.compute.views import console as console_views
+from apps.compute.views import console_password as password_views
 from apps.compute.views import machine
 from apps.compute.views import nic as nic_views
 from apps.compute.views import rebuild as rebuild_views
@@ -59,6 +61,12 @@ urlpatterns: list[URLPattern] = [
     path("nics/<uuid:nic_id>/delete/", nic_views.vm_nic_delete, name="vm-nic-delete"),
     path("vms/<uuid:vm_id>/port-forwards/new/", nic_views.vm_port_forward_create, name="vm-port-forward-create"),
     path("port-forwards/<uuid:forward_id>/delete/", nic_views.vm_port_forward_delete, name="vm-port-forward-delete"),
+    path("vms/<uuid:vm_id>/console-password/", password_views.vm_console_password, name="vm-console-password"),
+    path(
+        "vms/<uuid:vm_id>/console-password/reveal/",
+        password_views.vm_console_password_reveal,
+        name="vm-console-password-reveal",
+    ),
     path("vms/<uuid:vm_id>/protect/", views.vm_protect, name="vm-protect"),
     path("vms/<uuid:vm_id>/snapshots/", snapshot_views.vm_snapshots, name="vm-snapshots"),
     path("vms/<uuid:vm_id>/snapshots/new/", snapshot_views.snapshot_create, name="snapshot-create"),
@@ -88,6 +96,8 @@ api_urlpatterns: list[URLPattern] = [
     path("snapshots/<uuid:snapshot_id>/revert/", snapshot_api.SnapshotRevertView.as_view()),
     path("vms/<uuid:vm_id>/snapshots/", snapshot_api.VMSnapshotListView.as_view()),
     path("vms/<uuid:vm_id>/console/", console_api.VMConsoleView.as_view()),
+    path("vms/<uuid:vm_id>/console-password/", console_password_api.VMConsolePasswordView.as_view()),
+    path("vms/<uuid:vm_id>/console-password/reveal/", console_password_api.VMConsolePasswordRevealView.as_view()),
     path("sizes/", api.SizeListView.as_view()),
     path("vms/", api.VMListView.as_view()),
     path("vms/bulk/", bulk_api.VMBulkView.as_view()),

@@ -6,7 +6,7 @@ from typing import BinaryIO, Literal, TypeVar
 from uuid import UUID
 
 from hypervisor.errors import NotFound
-from hypervisor.fake import console, copies, disks, domains, forwards, networks, snapshots, storage
+from hypervisor.fake import agent, console, copies, disks, domains, forwards, networks, snapshots, storage
 from hypervisor.fake.host import FakeHost
 from hypervisor.fake.store import State
 from hypervisor.fake.watch import FakeWatch
@@ -204,6 +204,13 @@ class FakeHypervisor:
     def screenshot(self, uuid: UUID) -> Screenshot:
         self._do("screenshot", lambda state: domains.require_up(state, self._us, uuid))
         return console.screenshot()
+
+    # --- the guest agent
+    def set_password(self, uuid: UUID, user: str, password: str) -> None:
+        self._do("set_password", lambda state: agent.set_password(state, self._us, uuid, user, password))
+
+    def expire_password(self, uuid: UUID, user: str) -> bool:
+        return self._do("expire_password", lambda state: agent.expire_password(state, self._us, uuid, user))
 
     # --- domains
     def ensure_defined(self, spec: DomainSpec) -> None:

@@ -32,6 +32,8 @@ _FACTS: Final[Body] = {
     "snapshot_looks": 0,
     "hook": True,
     "listening": [22, 16514],
+    "agent": True,
+    "guest_exec": True,
 }
 
 
@@ -69,7 +71,8 @@ class FakeHost:
     def configure(self, **facts: object) -> None:
         """cpus, memory_mib, capacity_bytes, kvm (does it really boot), obeys_acpi, balloons, reachable,
         architectures, uefi, uplink (DEVICE:KIND, or nothing), snapshot_looks (before one is finished), hook (do port
-        forwards work), listening (TCP ports), lets_go (do guests give a device back when asked).
+        forwards work), listening (TCP ports), lets_go (do guests give a device back when asked), agent (does a
+        guest's agent answer), guest_exec (may it run commands).
         """
         unknown = facts.keys() - _FACTS.keys()
         if unknown:
@@ -90,6 +93,11 @@ class FakeHost:
             state.put("host", "identity", identity | {"boot_id": str(uuid4())})
             for key, domain in state.all("domain").items():
                 state.put("domain", key, domain | {"power": Power.SHUTOFF, "reason": "unknown", "live_disks": {}})
+
+    def password_in(self, uuid: UUID) -> Body | None:
+        """What the agent of a guest was given: user, password, and whether it has to be changed."""
+        with self.store.transaction() as state:
+            return state.get("passwords", str(uuid))
 
     # --- what happens beside us
     def add_foreign_domain(self, name: str, *, vcpus: int = 1, memory_mib: int = 512) -> UUID:

@@ -9,7 +9,7 @@ import libvirt
 
 from hypervisor import dhcp_release, routes
 from hypervisor.interface import SerialConsole, Subscription
-from hypervisor.libvirt_driver import facts, forwards, interfaces, probe, screen
+from hypervisor.libvirt_driver import agent, facts, forwards, interfaces, probe, screen
 from hypervisor.libvirt_driver.connection import Connection
 from hypervisor.libvirt_driver.console import LibvirtConsole
 from hypervisor.libvirt_driver.copies import Copies
@@ -225,6 +225,13 @@ class LibvirtHypervisor:
 
     def screenshot(self, uuid: UUID) -> Screenshot:
         return self._connection.run("screenshot", lambda virt: screen.screenshot(virt, self._domains(virt).up(uuid)))
+
+    # --- the guest agent
+    def set_password(self, uuid: UUID, user: str, password: str) -> None:
+        self._on_domains("set_password", lambda domains: agent.set_password(domains.ours(uuid), user, password))
+
+    def expire_password(self, uuid: UUID, user: str) -> bool:
+        return self._on_domains("expire_password", lambda domains: agent.expire_password(domains.ours(uuid), user))
 
     # --- domains
     def ensure_defined(self, spec: DomainSpec) -> None:

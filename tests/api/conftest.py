@@ -79,6 +79,31 @@ def make_volume(db: None) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def with_login(make_vm: Callable[..., Any], host: Any) -> Callable[..., Any]:
+    """A VM whose image says which user it has: ``with_login(owner, "web-1", password="…")``, the password as set."""
+    from django.utils import timezone
+
+    from apps.compute.models import ConsolePassword
+    from apps.compute.sealing import seal
+    from apps.compute.services.console_password import vm_console_password
+    from apps.operations.models import Operation
+    from apps.storage.models import Image
+
+    def make(owner: Any, name: str, *, password: str = "", **values: Any) -> Any:
+        image, _new = Image.objects.get_or_create(name="with-login", default_user="debian")
+        vm = make_vm(owner, name, **{"host": host, "image": image, **values})
+        if password:
+            operation = vm_console_password(actor=owner, vm_id=vm.pk).operation
+            Operation.objects.filter(pk=operation.pk).update(status="succeeded", finished_at=timezone.now())
+            row = ConsolePassword.objects.get(pk=operation.pk)
+            row.sealed = seal(password.encode(), public_key=bytes(row.public_key), context=row.pk.bytes)
+            row.save()
+        return vm
+
+    return make
+
+
+@pytest.fixture
 def new_vm(host: Any, image: Any) -> dict[str, Any]:
     """A body for ``POST vms/`` that is accepted."""
     return {"name": "web-1", "image": image.name, "vcpus": 1, "memory_mib": 256, "disk_gib": 2}
@@ -137,6 +162,7 @@ def world(
     make_host: Any,
     make_snapshot: Any,
     make_schedule: Any,
+    with_login: Any,
 ) -> dict[str, Any]:
     """One object of each kind; those that people own are ``member``'s."""
     from django.utils import timezone
@@ -176,6 +202,7 @@ def world(
         "paused_id": make_vm(member, "paused", host=host, power="paused").pk,
         "trashed_id": make_vm(member, "gone", host=host, phase="trashed", power="shutoff", trashed_until=until).pk,
         "rescued_id": make_vm(member, "rescued", host=host, rescue_image=vm.image).pk,
+        "with_login_id": with_login(member, "with-login").pk,
         "with_cd_id": make_vm(member, "with-cd", host=host, cdrom=vm.image).pk,
         "image_id": vm.image_id,
         "volume_id": make_volume(member, "data", host=host).pk,

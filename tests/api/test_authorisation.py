@@ -79,6 +79,7 @@ ROWS: dict[tuple[str, str], tuple[str, int, Any]] = {
     ("vms/{vm_id}/unrescue/", "post"): (OWN, 202, {}),
     ("vms/{vm_id}/insert/", "post"): (OWN, 202, {"image": "disc"}),
     ("vms/{vm_id}/eject/", "post"): (OWN, 202, {}),
+    ("vms/{vm_id}/console-password/", "post"): (OWN, 202, {}),
     ("hosts/", "get"): (ADMINS, 200, None),
     ("hosts/", "post"): (ADMINS, 202, {"name": "new", "uri": "qemu+ssh://cloud@new.example/system"}),
     ("hosts/{host_id}/", "get"): (ADMINS, 200, None),
@@ -117,12 +118,13 @@ ROWS: dict[tuple[str, str], tuple[str, int, Any]] = {
     ("ssh-keys/{key_id}/", "delete"): (PERSONAL, 204, None),
     ("me/", "get"): (EVERYBODY, 200, None),
 }
-# Answered to everybody, or of one's own account: their rules are told by the tests of the accounts.
+# Answered to everybody, of one's own account, or to the one who asked: their own tests tell their rules.
 ELSEWHERE = {
     ("token/", "post"),
     ("token/refresh/", "post"),
     ("token/revoke/", "post"),
     ("me/password/", "post"),
+    ("vms/{vm_id}/console-password/reveal/", "post"),
     ("schema/", "get"),
     ("docs/", "get"),
 }
@@ -182,6 +184,8 @@ def filled(route: str, ids: dict[str, Any]) -> str:
         ids = {**ids, "vm_id": ids["trashed_id"]}
     if route.endswith("unrescue/"):
         ids = {**ids, "vm_id": ids["rescued_id"]}
+    if route.endswith("console-password/"):
+        ids = {**ids, "vm_id": ids["with_login_id"]}
     if route.endswith("eject/"):
         ids = {**ids, "vm_id": ids["with_cd_id"]}
     if route.endswith("clone/"):

@@ -29,6 +29,7 @@ def world(
     make_host: Any,
     make_snapshot: Any,
     make_schedule: Any,
+    with_login: Any,
 ) -> dict[str, Any]:
     """One object of every kind, each in a state in which every change is accepted."""
     from django.utils import timezone
@@ -67,6 +68,8 @@ def world(
         "image": image,
         "rescued": rescued,
         "with_cd": with_cd,
+        "with_login": with_login(admin, "with-login-1"),
+        "with_password": with_login(admin, "with-login-2", password="secret"),
         "disc": disc,
         "off": off,
         "network": network,
@@ -93,6 +96,7 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, Any]]:
 
     vm, host = f"/api/v1/vms/{world['vm'].pk}/", f"/api/v1/hosts/{world['host'].pk}/"
     off = f"/api/v1/vms/{world['off'].pk}/"
+    with_login, with_password = (f"/api/v1/vms/{world[name].pk}/" for name in ("with_login", "with_password"))
     rescued, with_cd = (f"/api/v1/vms/{world[name].pk}/" for name in ("rescued", "with_cd"))
     network = f"/api/v1/networks/{world['network'].pk}/"
     fingerprint = fingerprint_of(world["host"].offered_key)
@@ -141,6 +145,8 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, Any]]:
         ("post", "/api/v1/vms/{vm_id}/unrescue/"): (f"{rescued}unrescue/", {}),
         ("post", "/api/v1/vms/{vm_id}/insert/"): (f"{vm}insert/", {"image": world["disc"].name}),
         ("post", "/api/v1/vms/{vm_id}/eject/"): (f"{with_cd}eject/", {}),
+        ("post", "/api/v1/vms/{vm_id}/console-password/"): (f"{with_login}console-password/", {}),
+        ("post", "/api/v1/vms/{vm_id}/console-password/reveal/"): (f"{with_password}console-password/reveal/", {}),
         ("post", "/api/v1/networks/"): ("/api/v1/networks/", {"name": "new", "kind": "nat", "cidr": "10.7.0.0/24"}),
         ("patch", "/api/v1/networks/{network_id}/"): (network, {"name": "other", "shared": True}),
         ("delete", "/api/v1/networks/{network_id}/"): (network, None),
@@ -237,7 +243,7 @@ CHANGES = [
     ("post", "/api/v1/hosts/{host_id}/trust/"),
     ("post", "/api/v1/hosts/{host_id}/probe/"),
     ("post", "/api/v1/ssh-keys/"),
-    ("post", "/api/v1/vms/{vm_id}/console/"),
+    *(("post", f"/api/v1/vms/{{vm_id}}/{v}/") for v in ("console", "console-password", "console-password/reveal")),
     ("delete", "/api/v1/ssh-keys/{key_id}/"),
     ("post", "/api/v1/me/password/"),
 ]

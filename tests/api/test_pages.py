@@ -30,6 +30,8 @@ ROWS: dict[str, tuple[str, str]] = {
     "vms/{vm_id}/console/": (OWN, READ),
     "vms/{vm_id}/screen/": (OWN, READ),
     "vms/{vm_id}/thumbnail/": (OWN, READ),
+    "vms/{vm_id}/console-password/": (OWN, BUTTON),
+    "vms/{vm_id}/console-password/reveal/": (OWN, BUTTON),
     "vms/{vm_id}/volumes/": (OWN, READ),
     "vms/{vm_id}/volumes/attach/": (OWN, BUTTON),
     "vms/{vm_id}/io-limits/": (OWN, BUTTON),

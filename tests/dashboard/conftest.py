@@ -72,7 +72,7 @@ def make_vm(host: Any, image: Any) -> Callable[..., Any]:
     def make(owner: Any, name: str, **more: Any) -> VM:
         values = {"vcpus": 1, "memory_mib": 64, "disk_gib": 1, "phase": "ready", "power": "running"}
         vm = VM.objects.create(
-            owner=owner, name=name, created_name=name, image=image, **{**values, "host": host, **more}
+            owner=owner, name=name, created_name=name, **{**values, "image": image, "host": host, **more}
         )
         number = Nic.objects.count()
         Nic.objects.create(vm=vm, network=network, mac=f"52:54:00:00:00:{number:02x}", ip=f"192.168.150.{10 + number}")

@@ -1,5 +1,6 @@
 """Reaching into guests and at their hosts' virsh, as somebody beside Cloudsite would."""
 
+import json
 from typing import Any
 
 from lab.host import Host as LabHost
@@ -8,7 +9,7 @@ from tests.waiting import wait_for
 
 SEEN_SECONDS = 10
 _CONSOLE = """
-import os, select, sys, time
+import json, os, select, sys, time
 def expect(tty, prompt):
     output, end = b"", time.monotonic() + 30
     while prompt not in output:
@@ -18,10 +19,9 @@ def expect(tty, prompt):
         output += os.read(tty, 4096)
 tty = os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY)
 os.write(tty, b"\\n")
-expect(tty, b"login:")
-os.write(tty, b"root\\n")
-expect(tty, b"# ")
-os.write(tty, sys.argv[2].encode() + b"\\n")
+for prompt, answer in json.loads(sys.argv[2]):
+    expect(tty, prompt.encode())
+    os.write(tty, answer.encode() + b"\\n")
 """
 
 
@@ -44,8 +44,13 @@ def wait_booted(host: LabHost, vm: dict[str, Any]) -> str:
 
 def type_into(host: LabHost, vm: dict[str, Any], command: str) -> None:
     """Sign in on the serial console and type a command."""
+    answer(host, vm, ("login:", "root"), ("# ", command))
+
+
+def answer(host: LabHost, vm: dict[str, Any], *turns: tuple[str, str]) -> None:
+    """Wait on the serial console for each prompt, and type the line that belongs to it."""
     tty = host.virsh("ttyconsole", vm["id"])
-    host.run("/usr/bin/python3", "-c", _CONSOLE, tty, command, timeout=60)
+    host.run("/usr/bin/python3", "-c", _CONSOLE, tty, json.dumps(turns), timeout=60)
 
 
 def event_kinds(cloud: Cloud, vm: dict[str, Any]) -> list[str]:

@@ -56,6 +56,7 @@ class Bed:
     installation: str
     read_file: Callable[[str], bytes | None] = lambda _path: None
     stubborn: Callable[[], None] = lambda: None  # have guests keep their disks; those of the lab do
+    silence: Callable[[], None] = lambda: None  # have guests without an agent; those of the lab are
     tag: str = field(default_factory=lambda: secrets.token_hex(4))
     domains: list[UUID] = field(default_factory=list)
 

@@ -90,6 +90,7 @@ def _fake(request: pytest.FixtureRequest) -> Bed:
         another=lambda other: FakeHypervisor(host, other),
         lacks=FAKE_LACKS,
         stubborn=lambda: host.configure(lets_go=False),
+        silence=lambda: host.configure(agent=False),
         read_file=lambda path: (host.files / Path(path).parent.name / Path(path).name).read_bytes(),
         installation=installation,
     )

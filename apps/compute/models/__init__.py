@@ -1,6 +1,7 @@
 """The tables of virtual machines, one file for each noun."""
 
 from apps.compute.models.console import ConsoleKind, ConsoleTicket
+from apps.compute.models.console_password import ConsolePassword
 from apps.compute.models.port_forward import ForwardPhase, PortForward
 from apps.compute.models.schedule import Action, Schedule
 from apps.compute.models.snapshot import Snapshot, SnapshotPhase
@@ -12,6 +13,7 @@ __all__ = [
     "Action",
     "AttachmentState",
     "ConsoleKind",
+    "ConsolePassword",
     "ConsoleTicket",
     "DesiredPower",
     "ForwardPhase",

@@ -5,8 +5,10 @@ import uuid
 from django.http import HttpResponse
 
 from apps.compute.models import ConsoleKind
+from apps.compute.selectors.console_password import console_password_waiting
 from apps.compute.selectors.vm import vm_for
 from apps.compute.services.console import is_open, way_refusal
+from apps.compute.services.console_password import login_of
 from apps.compute.services.thumbnail import Sight, thumbnail_of
 from apps.compute.views.vm_page import vm_page
 from apps.pages import PageRequest, page
@@ -42,12 +44,15 @@ def _console(request: PageRequest, vm_id: uuid.UUID, kind: ConsoleKind) -> HttpR
         "script": SCRIPTS[kind],
         "is_running": is_open(vm),
         "refusal": refusal and refusal.detail,
+        "login": login_of(vm),
+        "waiting": console_password_waiting(actor=request.user, vm=vm),
     }
     return vm_page(
         request,
         vm,
         tab="console",
         panel="compute/vm_console_state.html",
-        still=None if refusal else "compute/vm_console.html",
+        still="compute/vm_console_still.html",
+        dialogs="compute/console_password_dialog.html" if login_of(vm) else None,
         context=context,
     )

@@ -52,6 +52,7 @@ VERBS = {
     "vm.unrescue": "End rescue of",
     "vm.insert": "Insert CD into",
     "vm.eject": "Eject CD of",
+    "vm.console-password": "Set a console password in",
     "vm.delete": "Delete",
     "vm.trash": "Move to trash",
     "vm.restore": "Restore",
