@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from apps.dashboard import api, placement_views, policy_views, views
+from apps.dashboard import api, placement_views, policy_views, views, what_if_views
 
 urlpatterns: list[URLPattern] = [
     path("", views.overview, name="overview"),
@@ -16,6 +16,7 @@ urlpatterns: list[URLPattern] = [
     path("policies/<uuid:policy_id>/delete/", policy_views.policy_remove, name="policy-delete"),
     path("placements/", placement_views.placement_list, name="placement-list"),
     path("placements/<uuid:placement_id>/", placement_views.placement_detail, name="placement-detail"),
+    path("what-if/", what_if_views.what_if, name="what-if"),
 ]
 api_urlpatterns: list[URLPattern] = [
     path("differences/", api.DifferencesView.as_view()),

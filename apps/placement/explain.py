@@ -86,10 +86,11 @@ def _hosts(wish: Wish, down: Sequence[str], added: Sequence[NewHost]) -> list[Ho
             raise refused("added", "host.name_taken", f"There is already a host named {new.name!r}.")
         known.add(new.name)
     views = [replace(host, up=False, reason="taken as down") if host.name in down else host for host in hosts]
-    return [*views, *(_imagined(new) for new in added)]
+    return [*views, *(host_imagined(new) for new in added)]
 
 
-def _imagined(new: NewHost) -> HostView:
+def host_imagined(new: NewHost) -> HostView:
+    """The host as a decision would see it: up, empty, with KVM."""
     host = Host(name=new.name, cpus=new.cpus, memory_mib=new.memory_mib, pool_total_gib=new.disk_gib)
     vcpus, memory, disk = capacity_limits(host=host)
     return HostView(

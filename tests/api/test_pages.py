@@ -106,6 +106,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "policies/{policy_id}/delete/": (ADMINS, FORM),
     "placements/": (ADMINS, READ),
     "placements/{placement_id}/": (ADMINS, READ),
+    "what-if/": (ADMINS, READ),
     "ssh-keys/": (EVERYBODY, READ),
     "ssh-keys/new/": (EVERYBODY, FORM),
     "ssh-keys/{key_id}/delete/": (PERSONAL, BUTTON),

@@ -64,6 +64,7 @@ def test_the_pages_of_placement(open_as: Open, admin: Any, sizes: Any, make_host
     type_a_policy(page)
     assert Policy.objects.filter(name="quiet").exists()
     policy = f"/policies/{long.pk}/"
-    for path in ("/policies/", policy, f"{policy}delete/", "/placements/", f"/placements/{told.pk}/"):
+    what_if = "/what-if/?grow=90&remove=h1&add=1&cpus=0"
+    for path in ("/policies/", policy, "/placements/", f"/placements/{told.pk}/", what_if):
         page.goto(path)
         looks_right(page)
