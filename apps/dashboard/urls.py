@@ -17,6 +17,7 @@ urlpatterns: list[URLPattern] = [
     path("placements/", placement_views.placement_list, name="placement-list"),
     path("placements/<uuid:placement_id>/", placement_views.placement_detail, name="placement-detail"),
     path("what-if/", what_if_views.what_if, name="what-if"),
+    path("what-if/badge/", what_if_views.what_if_badge, name="what-if-badge"),
 ]
 api_urlpatterns: list[URLPattern] = [
     path("differences/", api.DifferencesView.as_view()),

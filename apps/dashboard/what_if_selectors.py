@@ -118,6 +118,17 @@ def what_if_answer(*, actor: User, question: Question) -> Answer:
     )
 
 
+def losses_now(*, actor: User) -> tuple[Loss, ...] | None:
+    """Whether the cloud as it is survives the loss of any one host. None where that is no question: one host alone,
+    nothing placed, or too much to say at once. Raises ``Forbidden``.
+    """
+    require_admin(actor)
+    cloud = cloud_now()
+    if len(cloud.hosts) < 2 or not 0 < len(cloud.machines) <= MOST_MACHINES:
+        return None
+    return what_if.losses(cloud)
+
+
 def cloud_now() -> Cloud:
     """Hosts and what is on them. Images can be sent, so each counts as there."""
     hosts = tuple(replace(host, image_cached=True) for host in hosts_snapshot())

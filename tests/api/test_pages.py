@@ -107,6 +107,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "placements/": (ADMINS, READ),
     "placements/{placement_id}/": (ADMINS, READ),
     "what-if/": (ADMINS, READ),
+    "what-if/badge/": (ADMINS, READ),
     "ssh-keys/": (EVERYBODY, READ),
     "ssh-keys/new/": (EVERYBODY, FORM),
     "ssh-keys/{key_id}/delete/": (PERSONAL, BUTTON),

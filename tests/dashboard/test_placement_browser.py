@@ -58,13 +58,14 @@ def test_the_pages_of_placement(open_as: Open, admin: Any, sizes: Any, make_host
     make_host("a" * 63, memory_mib=65536, enabled=False)
     long = policy_create(actor=admin, text=TEXT.replace("quiet", "l" * 63))
     policy_replace(actor=admin, policy_id=long.pk, text=TEXT.replace("quiet", "l" * 63) + "  - metric: kvm\n")
-    make_vm(admin, "w" * 63, policy=long)
+    vm = make_vm(admin, "w" * 63, policy=long)
     told: Placement = claim("v" * 63, long)
+    Placement.objects.filter(pk=told.pk).update(consumer_id=vm.pk)
     page = open_as(admin, "/policies/new/")
     type_a_policy(page)
     assert Policy.objects.filter(name="quiet").exists()
     policy = f"/policies/{long.pk}/"
     what_if = "/what-if/?grow=90&remove=h1&add=1&cpus=0"
-    for path in ("/policies/", policy, "/placements/", f"/placements/{told.pk}/", what_if):
+    for path in ("/policies/", policy, "/placements/", f"/placements/{told.pk}/", f"/vms/{vm.pk}/", what_if):
         page.goto(path)
         looks_right(page)

@@ -137,6 +137,17 @@ def test_a_policy_is_created_copied_changed_and_deleted(as_admin: Client, host: 
     assert not Policy.objects.exists()
 
 
+def test_what_somebody_wrote_is_text_wherever_it_is_shown(as_admin: Client, host: Any) -> None:
+    text = "name: evil\ndescription: <script>alert(1)</script>\nscore: [{metric: vms}]\n"
+    as_admin.post("/policies/new/", {"text": text, "intent": "save"})
+    made = Policy.objects.get()
+    for path in ("", f"{made.pk}/", f"{made.pk}/edit/", f"{made.pk}/delete/", f"new/?from={made.pk}"):
+        assert "<script>alert(1)" not in page(as_admin, f"/policies/{path}")
+    wrong = as_admin.post("/policies/new/", {"text": "<script>alert(1)</script>: x"}, headers={"HX-Request": "true"})
+    assert "<script>alert(1)" not in wrong.content.decode()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;: x" in wrong.content.decode()
+
+
 def test_what_is_used_shipped_or_the_default_stays(as_admin: Client, admin: Any, make_vm: Any, quiet: Policy) -> None:
     policies_ensure()
     make_vm(admin, "web-1", policy=quiet)

@@ -108,6 +108,27 @@ def test_nonsense_is_left_out_and_said(ask: Any, host: Any, query: str) -> None:
     assert "It is left out" in told and "Room for" in told
 
 
+def test_the_overview_says_whether_a_host_may_be_lost(admin: Any, host: Any, make_host: Any, make_vm: Any) -> None:
+    client = Client()
+    client.force_login(admin)
+
+    def badge() -> str:
+        return str(client.get("/what-if/badge/").content.decode())
+
+    assert 'hx-get="/what-if/badge/"' in client.get("/").content.decode()
+    make_vm(admin, "big", memory_mib=9000)
+    assert "host" not in badge().replace("hosts that", "")
+    second = make_host("h2", memory_mib=4096)
+    assert "The loss of one host would not be survived" in badge()
+    type(second).objects.filter(pk=second.pk).update(memory_limit_mib=16000)
+    assert "Survives the loss of any one host" in badge()
+
+
+def test_a_default_that_does_not_exist_is_said(ask: Any, host: Any, settings: Any) -> None:
+    settings.DEFAULT_POLICY = "nowhere"
+    assert "The default policy &#x27;nowhere&#x27;" in ask()
+
+
 def test_an_empty_cloud(ask: Any, installation: str) -> None:
     assert "No hosts yet" in ask()
     assert "new host 2" in ask("add=2")

@@ -75,14 +75,18 @@ def left(cloud: Cloud, names: Iterable[str]) -> Moved:
 
 def losses(cloud: Cloud) -> tuple[Loss, ...]:
     """For each host that carries something: whether the others could take it. The fullest of trouble first."""
-    carrying = {machine.host for machine in cloud.machines}
-    found = [_loss(cloud, host.name) for host in cloud.hosts if host.name in carrying]
+    on: dict[str, list[Machine]] = {}
+    for machine in cloud.machines:
+        on.setdefault(machine.host, []).append(machine)
+    found = [_loss(cloud, host.name, on[host.name]) for host in cloud.hosts if host.name in on]
     return tuple(sorted(found, key=lambda loss: (-len(loss.homeless), loss.host)))
 
 
-def _loss(cloud: Cloud, name: str) -> Loss:
-    moved = left(cloud, [name])
-    return Loss(host=name, machines=len(moved.placed) + len(moved.homeless), homeless=moved.homeless)
+def _loss(cloud: Cloud, name: str, machines: list[Machine]) -> Loss:
+    """As ``left``, without the cloud that it would leave behind."""
+    draft = _Draft(host for host in cloud.hosts if host.name != name)
+    homeless = tuple(machine for machine in _largest_first(machines) if draft.place(machine) is None)
+    return Loss(host=name, machines=len(machines), homeless=homeless)
 
 
 def joined(cloud: Cloud, hosts: Sequence[HostView]) -> Cloud:
@@ -173,7 +177,7 @@ def hosts_in_use(hosts: Iterable[HostView]) -> int:
 def _placed(cloud: Cloud, machines: Sequence[Machine], *, largest_first: bool = True) -> Moved:
     """Place them one after the other; each sees what the ones before it took."""
     draft = _Draft(cloud.hosts)
-    order = sorted(machines, key=_size, reverse=True) if largest_first else machines
+    order = _largest_first(machines) if largest_first else machines
     found: list[tuple[Machine, str]] = []
     homeless: list[Machine] = []
     for machine in order:
@@ -184,6 +188,10 @@ def _placed(cloud: Cloud, machines: Sequence[Machine], *, largest_first: bool = 
             found.append((replace(machine, host=host), host))
     after = Cloud(hosts=draft.result(), machines=(*cloud.machines, *(machine for machine, _ in found)))
     return Moved(cloud=after, placed=tuple(found), homeless=tuple(homeless))
+
+
+def _largest_first(machines: Sequence[Machine]) -> list[Machine]:
+    return sorted(machines, key=_size, reverse=True)
 
 
 def _size(machine: Machine) -> tuple[int, int, int, str, str]:
