@@ -20,7 +20,7 @@ def ssh_config(settings: ConnectionSettings) -> str:
             "Host *",
             "  BatchMode yes",
             "  StrictHostKeyChecking yes",
-            f"  UserKnownHostsFile {_quoted(settings.known_hosts)}",
+            f"  UserKnownHostsFile {_quoted(Path(settings.known_hosts.name))}",
             "  GlobalKnownHostsFile /dev/null",
             "  UpdateHostKeys no",
             "  CheckHostIP no",
@@ -50,7 +50,10 @@ def _quoted(path: Path) -> str:
 
 
 def ssh_wrapper(settings: ConnectionSettings) -> str:
-    return f'#!/bin/sh\nexec ssh -F {shlex.quote(str(settings.ssh_config))} "$@"\n'
+    """It goes to the directory first, so that ssh names short files: of more than 1024 bytes of complaint libvirt
+    tells nothing (`virNetSocketReadWire`), and a changed host key would look like a host that is away."""
+    directory, config = shlex.quote(str(settings.directory)), shlex.quote(str(settings.ssh_config))
+    return f'#!/bin/sh\ncd -- {directory} && exec ssh -F {config} "$@"\n'
 
 
 def ensure_ssh_files(settings: ConnectionSettings) -> None:

@@ -94,7 +94,7 @@ def test_ssh_reads_our_configuration_as_we_mean_it(tmp_path: Path) -> None:
     understood = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
     assert understood["stricthostkeychecking"] == "true"
     assert understood["batchmode"] == "yes"
-    assert understood["userknownhostsfile"] == str(settings.known_hosts)
+    assert understood["userknownhostsfile"] == settings.known_hosts.name  # the wrapper goes to its directory
     assert understood["globalknownhostsfile"] == "/dev/null"
     assert understood["identityfile"] == str(settings.key_file)
     assert understood["identitiesonly"] == "yes"

@@ -304,7 +304,9 @@ def _open_files() -> int:
 @pytest.fixture
 def own_trust(connection_settings: ConnectionSettings, tmp_path: Path) -> ConnectionSettings:
     """The session's key, but known hosts and certificates that a test may spoil."""
-    made = dataclasses.replace(connection_settings, directory=tmp_path)
+    long = tmp_path / "/".join(["a-state-directory-with-a-long-path"] * 6)  # ssh names it when it complains
+    long.mkdir(parents=True)
+    made = dataclasses.replace(connection_settings, directory=long)
     made.key_file.write_bytes(connection_settings.key_file.read_bytes())
     made.key_file.chmod(0o600)
     made.known_hosts.write_text(connection_settings.known_hosts.read_text())
