@@ -58,7 +58,7 @@ def opened(around: Surroundings, vm: dict[str, Any]) -> Iterator[Console]:
     ticket = cloud.call("POST", f"vms/{vm['id']}/console/", expect=201, json={"kind": "serial"})
     url = cloud.url.replace("http", "ws", 1) + ticket["path"]
     protocols: Any = ["cloudsite.console.v1", f"ticket.{ticket['ticket']}"]
-    headers = {"Authorization": cloud.http.headers["Authorization"]}
+    headers = {"Authorization": f"Bearer {cloud.token.value}"}
     with connect(url, subprotocols=protocols, origin=None, additional_headers=headers, compression=None) as connection:
         yield Console(connection)
 

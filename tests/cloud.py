@@ -23,10 +23,12 @@ import redis
 
 from imagebuild.probe import ProbeKernel
 from lab.host import Host as LabHost
-from tests.redis_numbers import redis_number, redis_of_a_cloud, redis_url
+from tests.bearer import Token
+from tests.own_redis import redis_number, redis_url
 from tests.servers import PrivatePostgres
 from tests.waiting import wait_for
 
+REDIS_DATABASES = 48  # those of each test process's cloud begin here, beyond those of the test processes
 ROOT = Path(__file__).resolve().parent.parent
 WEBSOCKETS = ("--ws-max-size", "65536", "--ws-per-message-deflate", "false")
 PASSWORD = "a long password for the end-to-end tests"
@@ -54,7 +56,7 @@ class Cloud:
         self.environment = {
             **os.environ,
             "DATABASE_URL": postgres.url,
-            "REDIS_URL": redis_of_a_cloud(os.environ["REDIS_URL"]),
+            "REDIS_URL": redis_url(os.environ["REDIS_URL"], REDIS_DATABASES + redis_number(os.environ["REDIS_URL"])),
             "CLOUDSITE_FAULTS": str(self.faults),
             "CLOUDSITE_STATE_DIR": str(state_dir),
             "CLOUDSITE_HYPERVISOR": "libvirt",
@@ -64,7 +66,8 @@ class Cloud:
             "CLOUDSITE_LOG_LEVEL": "DEBUG",
         }
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # every poll would be a line
-        self.http = httpx.Client(base_url=f"{self.url}/api/v1/", timeout=30)
+        self.token = Token(self.sign_in)
+        self.http = httpx.Client(base_url=f"{self.url}/api/v1/", timeout=30, auth=self.token)
         self.browser = httpx.Client(base_url=self.url, timeout=30)
 
     # --- processes
@@ -202,16 +205,14 @@ class Cloud:
 
     # --- the API
     def sign_in(self) -> None:
-        answer = self.http.post("token/", json={"username": "admin", "password": PASSWORD})
+        body = {"username": "admin", "password": PASSWORD}
+        answer = self.http.post("token/", json=body, auth=None)
         assert answer.status_code == 200, answer.text
-        self.http.headers["Authorization"] = f"Bearer {answer.json()['access']}"
+        self.token.value = answer.json()["access"]
 
     def call(self, method: str, path: str, *, expect: int, **arguments: Any) -> Any:
-        """A call that must answer with this status; an expired token is renewed."""
+        """A call that must answer with this status."""
         answer = self.http.request(method, path, **arguments)
-        if answer.status_code == 401:
-            self.sign_in()
-            answer = self.http.request(method, path, **arguments)
         assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text}\n{self.logs()}"
         return answer.json() if answer.content else None
 

@@ -30,6 +30,12 @@ def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def no_static_files(settings: Any) -> None:
+    """Every client of a test makes the middleware anew, and WhiteNoise would list all static files each time."""
+    settings.WHITENOISE_USE_FINDERS = False
+
+
+@pytest.fixture(autouse=True)
 def known_host(settings: Any) -> None:
     """Django's test client is called testserver, and sends no Host header."""
     settings.KNOWN_HOSTS = ["", "testserver"]

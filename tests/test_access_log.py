@@ -58,6 +58,7 @@ def test_what_is_sent_and_what_is_long_is_not_in_it(lines: LogCapture, admin: An
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/static/css/app.css"])
-def test_what_is_asked_all_the_time_is_for_debugging(lines: LogCapture, path: str) -> None:
+def test_what_is_asked_all_the_time_is_for_debugging(lines: LogCapture, settings: Any, path: str) -> None:
+    settings.WHITENOISE_USE_FINDERS = True
     Client(HTTP_HOST="127.0.0.1").get(path)
     assert lines.entries[-1]["log_level"] == "debug"

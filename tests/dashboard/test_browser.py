@@ -12,7 +12,7 @@ from playwright.sync_api import Page, TimeoutError, expect
 from apps.compute.models import VM
 from apps.operations.models import Operation
 from apps.operations.services import operation_create
-from tests.dashboard.conftest import DESKTOP, PHONE
+from tests.dashboard.conftest import BOTH_LOOKS, PHONE
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -232,7 +232,7 @@ def test_an_ended_session_leads_to_the_door(open_as: Open, admin: Any, make_vm: 
     page.wait_for_url("**/sign-in/**")
 
 
-@pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+@BOTH_LOOKS
 def test_every_page_is_accessible_and_fits(
     open_as: Open,
     admin: Any,

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from apps.compute.models import VM
 from apps.operations.models import Operation
 from apps.operations.services import operation_create
-from tests.dashboard.conftest import DESKTOP, PHONE
+from tests.dashboard.conftest import BOTH_LOOKS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Open = Callable[..., Page]
@@ -98,7 +98,7 @@ def test_it_works_without_scripts(open_as: Open, admin: Any, vms: list[VM]) -> N
 
 
 @pytest.mark.usefixtures("without_trash")
-@pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+@BOTH_LOOKS
 def test_it_is_accessible_and_fits(
     open_as: Open, admin: Any, make_vm: Callable[..., Any], vms: list[VM], viewport: dict[str, int], scheme: str
 ) -> None:

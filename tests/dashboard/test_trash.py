@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from apps.compute.models import VM
 from apps.operations.models import Operation
-from tests.dashboard.conftest import DESKTOP, PHONE
+from tests.dashboard.conftest import BOTH_LOOKS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -89,7 +89,7 @@ def test_switched_off_it_says_so(client: Any, member: Any, settings: Any) -> Non
     assert "is switched off on this installation" in client.get("/vms/trash/").content.decode()
 
 
-@pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+@BOTH_LOOKS
 def test_it_is_accessible_and_fits(
     open_as: Callable[..., Page], admin: Any, make_vm: Callable[..., Any], viewport: dict[str, int], scheme: str
 ) -> None:

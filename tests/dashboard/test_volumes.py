@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from apps.compute.models import VolumeAttachment
 from apps.operations.models import Operation
 from apps.storage.models import Volume
-from tests.dashboard.conftest import PHONE
+from tests.dashboard.conftest import BOTH_LOOKS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Open = Callable[..., Page]
@@ -109,13 +109,13 @@ def test_a_viewer_has_no_buttons(open_as: Open, viewer: Any, make_vm: Any, make_
         assert page.locator("main form[method=post]:visible button").count() == 0, path
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", ["desktop", "phone"])
-def test_axe_finds_nothing(open_as: Open, admin: Any, make_vm: Any, make_volume: Any, theme: str, size: str) -> None:
+@BOTH_LOOKS
+def test_axe_finds_nothing(
+    open_as: Open, admin: Any, make_vm: Any, make_volume: Any, scheme: str, viewport: Any
+) -> None:
     vm = make_vm(admin, "w" * 60)
     held, _free = make_volume(admin, "d" * 60, vm=vm, iops=500, bandwidth_mib_s=20), make_volume(admin, "free")
-    options = {"color_scheme": theme} | ({"viewport": PHONE} if size == "phone" else {})
-    page = open_as(admin, "/volumes/", **options)
+    page = open_as(admin, "/volumes/", viewport=viewport, color_scheme=scheme)
     for path in (
         "/volumes/",
         "/volumes/new/",

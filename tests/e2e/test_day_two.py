@@ -7,7 +7,7 @@ import pytest
 
 from lab.host import Host as LabHost
 from tests.cloud import Cloud
-from tests.e2e.guests import get, reserved, type_into, wait_booted
+from tests.e2e.guests import await_answer, get, reserved, type_into, wait_booted
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.lab
@@ -22,7 +22,7 @@ TELL = (
 def facts(host: LabHost, vm: dict[str, Any]) -> tuple[int, int, int]:
     """vCPUs, memory in MiB and size of the disk in GiB, as the guest counts them now."""
     type_into(host, vm, f"rm -f /www/told; {TELL}; exit")
-    wait_for(lambda: get(host, f"http://{reserved(vm)}/told"), seconds=30, what="the guest's facts", every=0.3)
+    await_answer(host, f"http://{reserved(vm)}/told", seconds=30, what="the guest's facts")
     cpus, memory, sectors = get(host, f"http://{reserved(vm)}/facts").splitlines()
     return int(cpus), int(memory.split()[1]) // 1024, int(sectors) * 512 // GIB
 

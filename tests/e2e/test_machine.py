@@ -13,8 +13,7 @@ from lab.host import Host as LabHost
 from tests.cloud import Cloud
 from tests.e2e import cd
 from tests.e2e.clean import look
-from tests.e2e.guests import get, reserved, type_into, wait_booted
-from tests.waiting import wait_for
+from tests.e2e.guests import await_answer, reserved, type_into, wait_booted
 
 pytestmark = pytest.mark.lab
 SECTOR = 200_000  # beyond the file system of the tiny disk
@@ -39,7 +38,7 @@ def enter(cloud: Cloud, name: str, file: Path, **fields: Any) -> str:
 def told(host: LabHost, vm: dict[str, Any], command: str) -> str:
     """What a command in the guest says, by way of its web server."""
     type_into(host, vm, f"{command} > /www/told")
-    return wait_for(lambda: get(host, f"http://{reserved(vm)}/told"), seconds=20, what="the guest's answer", every=0.3)
+    return await_answer(host, f"http://{reserved(vm)}/told", seconds=20, what="the guest's answer")
 
 
 def boots_from_its_cd(cloud: Cloud, host: LabHost, vm: dict[str, Any]) -> str:
@@ -93,7 +92,7 @@ def test_a_clone_is_a_machine_of_its_own_and_can_be_rescued(
     type_into(
         host, origin, f"echo -n was-there | dd of=/dev/vda bs=512 seek={SECTOR} conv=fsync; echo done > /www/told"
     )
-    wait_for(lambda: get(host, f"http://{reserved(origin)}/told"), seconds=20, what="the mark", every=0.3)
+    await_answer(host, f"http://{reserved(origin)}/told", seconds=20, what="the mark")
     refusal = cloud.call("POST", f"vms/{origin['id']}/clone/", expect=409, json={"name": "web-2"})
     assert refusal["code"] == "clone.needs_stop"
     cloud.succeeded(cloud.verb(origin, "power-off"))
@@ -110,20 +109,13 @@ def test_a_clone_is_a_machine_of_its_own_and_can_be_rescued(
 
     cloud.succeeded(cloud.verb(clone, "rescue"))
     assert cloud.vm(clone["id"])["rescued"] is True
-    wait_for(
-        lambda: get(host, f"http://{reserved(clone)}/").startswith("web-2-rescue "),
-        seconds=90,
-        what="the rescue system",
-        every=0.3,
-    )
+    await_answer(host, f"http://{reserved(clone)}/", begins="web-2-rescue ", seconds=90, what="the rescue system")
     both = f"({mark('/dev/vdb')}; {mark('/dev/vda')} | tr -d '\\0')"  # one sign-in for each boot
     assert told(host, clone, both) == "was-there"
     cloud.succeeded(cloud.verb(clone, "reset"))
     cloud.succeeded(cloud.verb(clone, "unrescue"))
     assert cloud.vm(clone["id"])["rescued"] is False
-    wait_for(
-        lambda: get(host, f"http://{reserved(clone)}/").startswith("web-2 "), seconds=90, what="its own disk", every=0.3
-    )
+    await_answer(host, f"http://{reserved(clone)}/", begins="web-2 ", seconds=90, what="its own disk")
     cloud.succeeded(cloud.verb(clone, "rescue", {"image": "tiny"}))
     assert [name for name in look(host)["file"] if name.startswith("rescue-")]
     cloud.delete(clone)

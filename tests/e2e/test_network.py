@@ -9,7 +9,7 @@ import pytest
 
 from lab.host import Host as LabHost
 from tests.cloud import Cloud, probe
-from tests.e2e.guests import get, reserved, wait_booted
+from tests.e2e.guests import await_answer, get, reserved, wait_booted
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.lab
@@ -78,7 +78,7 @@ def test_an_isolated_network_has_no_way_out(
     added = cloud.call("POST", f"vms/{one['id']}/nics/", expect=202, json={"network": "default"})
     cloud.succeeded(added["operation"])
     nic = cloud.results(f"vms/{one['id']}/nics/")[0]
-    wait_for(lambda: get(host, f"http://{nic['ip']}/"), seconds=60, what="the guest's answer on the new interface")
+    await_answer(host, f"http://{nic['ip']}/", seconds=60, what="the guest's answer on the new interface")
     wait_for(lambda: "CLOUDSITE-OUTSIDE" in asks(host, one, outside), seconds=60, what="the guest's way out", every=1)
     live, next_time = (places(host, one, *flags) for flags in ((), ("--inactive",)))
     assert live == next_time and len(live) == 2

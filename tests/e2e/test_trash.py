@@ -7,7 +7,7 @@ import pytest
 
 from lab.host import Host as LabHost
 from tests.cloud import Cloud
-from tests.e2e.guests import get, reserved, type_into, wait_booted
+from tests.e2e.guests import await_answer, reserved, type_into, wait_booted
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.lab
@@ -19,7 +19,7 @@ READ = f"dd if=/dev/vda bs=512 skip={SECTOR} count=1 2>/dev/null | head -c 9 > /
 def told(host: LabHost, vm: dict[str, Any], command: str) -> str:
     """What a command in the guest leaves for its web server."""
     type_into(host, vm, command)
-    return wait_for(lambda: get(host, f"http://{reserved(vm)}/told"), seconds=20, what="the guest's answer", every=0.3)
+    return await_answer(host, f"http://{reserved(vm)}/told", seconds=20, what="the guest's answer")
 
 
 @pytest.fixture
