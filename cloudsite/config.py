@@ -52,6 +52,9 @@ class Config(BaseSettings):
     )
     time_scale: float = Field(1.0, gt=0, le=10, description="Factor on every time-out of the operation engine (tests).")
     default_policy: str = Field("balanced", description="Policy that places VMs for which none was chosen.")
+    policy_dir: Path | None = Field(
+        None, description="Directory of policies as YAML files, read when Cloudsite starts; none unless set."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
     hypervisor: Literal["libvirt", "fake"] = Field(
         "libvirt", description="Driver; `fake` is for tests of Cloudsite itself."

@@ -216,6 +216,7 @@ TIME_SCALE = CONFIG.time_scale
 HOST_CALLS = CONFIG.host_calls
 SNAPSHOTS_PER_VM = CONFIG.snapshots_per_vm
 DEFAULT_POLICY = CONFIG.default_policy
+POLICY_DIR = CONFIG.policy_dir
 TRASH_HOURS = CONFIG.trash_hours
 HYPERVISOR = CONFIG.hypervisor
 UPLOAD_LIMIT_BYTES = CONFIG.upload_limit_mib * 1024 * 1024

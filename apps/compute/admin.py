@@ -87,7 +87,8 @@ class ConsolePasswordAdmin(ReadOnlyAdmin):
 class SizeAdmin(admin.ModelAdmin[Size]):
     """The catalogue is the one table that admins edit: VMs keep their numbers."""
 
-    list_display = ["name", "vcpus", "memory_mib", "disk_gib"]
+    list_display = ["name", "vcpus", "memory_mib", "disk_gib", "policy"]
+    list_select_related = ["policy"]
 
 
 @admin.register(Nic)

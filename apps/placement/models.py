@@ -12,6 +12,7 @@ class Policy(models.Model):
     name = models.CharField(max_length=63, unique=True)
     description = models.CharField(max_length=500, blank=True)
     shipped = models.BooleanField(default=False, help_text="Comes with Cloudsite and is only changed by it.")
+    file = models.CharField(max_length=255, blank=True, help_text="Where it is kept; only that changes it.")
     version = models.PositiveIntegerField(default=1)
     text = models.TextField()
     updated_at = models.DateTimeField(auto_now=True)

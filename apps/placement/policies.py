@@ -108,7 +108,7 @@ def _ship_if_changed(name: str) -> bool:
             return True
         if not known.shipped or known.text == text:
             return False
-        _write(known, text, AUTHOR_OF_SHIPPED)
+        policy_write(known, text, AUTHOR_OF_SHIPPED)
         return True
 
 
@@ -149,17 +149,20 @@ def policy_replace(*, actor: User, policy_id: uuid.UUID, text: str) -> Policy:
     read = policy_checked(text)
     if known.shipped:
         raise refused("text", "policy.shipped", f"{known.name} comes with Cloudsite. Copy it under another name.")
+    if known.file:
+        raise refused("text", "policy.from_file", f"{known.name} is kept in the file {known.file}. Change it there.")
     if read.name != known.name:
         detail = f"This is the policy {known.name}; a new name is a new policy."
         raise refused("text", "policy.renamed", detail)
     if text != known.text:
-        _write(known, text, actor.get_username())
+        policy_write(known, text, actor.get_username())
         message = f"Policy {known.name} changed to version {known.version}"
         event_record(kind="policy.update", target_type="policy", target=known, actor=actor, message=message)
     return known
 
 
-def _write(known: Policy, text: str, author: str) -> None:
+def policy_write(known: Policy, text: str, author: str) -> None:
+    """A new version of a locked policy, of a text that was checked."""
     known.text, known.description, known.version = text, _parsed(text).description, known.version + 1
     known.save()
     PolicyVersion.objects.create(policy=known, number=known.version, text=text, author=author)
@@ -172,8 +175,10 @@ def policy_delete(*, actor: User, policy_id: uuid.UUID) -> Policy:
     known = policy_for(policy_id=policy_id, lock=True)
     if known.shipped:
         raise Conflict("policy.shipped", f"{known.name} comes with Cloudsite and stays.")
+    if known.file:
+        raise Conflict("policy.from_file", f"{known.name} is kept in the file {known.file}. Take that away first.")
     if known.name == settings.DEFAULT_POLICY:
-        raise Conflict("policy.in_use", f"{known.name} is the default (CLOUDSITE_DEFAULT_POLICY).")
+        raise Conflict("policy.in_use", f"{known.name} is the default (CLOUDSITE_DEFAULT_POLICY).", used_by=[])
     gone = Policy(pk=known.pk, name=known.name)
     try:
         with transaction.atomic():
@@ -181,7 +186,7 @@ def policy_delete(*, actor: User, policy_id: uuid.UUID) -> Policy:
     except ProtectedError as error:
         users = sorted(str(user) for user in error.protected_objects)
         named = ", ".join(users[:5]) + (f" and {len(users) - 5} more" if len(users) > 5 else "")
-        raise Conflict("policy.in_use", f"{gone.name} is used by {named}.") from error
+        raise Conflict("policy.in_use", f"{gone.name} is used by {named}.", used_by=users[:200]) from error
     message = f"Policy {gone.name} deleted"
     event_record(kind="policy.delete", target_type="policy", target=gone, actor=actor, message=message)
     return gone

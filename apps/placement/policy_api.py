@@ -40,7 +40,7 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
 
     class Meta:
         model = Policy
-        fields = ["id", "name", "description", "shipped", "default", "version", "text", "updated_at"]
+        fields = ["id", "name", "description", "shipped", "file", "default", "version", "text", "updated_at"]
         read_only_fields = fields
 
     def is_default(self, policy: Policy) -> bool:

@@ -88,9 +88,11 @@ class VMSerializer(serializers.ModelSerializer[VM]):
 
 
 class SizeSerializer(serializers.ModelSerializer[Size]):
+    policy = serializers.CharField(source="policy.name", default=None, allow_null=True, read_only=True)
+
     class Meta:
         model = Size
-        fields = ["name", "vcpus", "memory_mib", "disk_gib"]
+        fields = ["name", "vcpus", "memory_mib", "disk_gib", "policy"]
         read_only_fields = fields
 
 

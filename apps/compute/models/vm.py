@@ -21,6 +21,14 @@ class Size(models.Model):
     vcpus = models.PositiveIntegerField()
     memory_mib = models.PositiveIntegerField()
     disk_gib = models.PositiveIntegerField()
+    policy = models.ForeignKey(
+        Policy,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Places VMs of this size for which none was chosen. Empty: the installation's default.",
+    )
 
     class Meta:
         ordering = ["vcpus", "memory_mib"]

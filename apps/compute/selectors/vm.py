@@ -97,7 +97,7 @@ def numbers_of(vm: VM) -> Numbers:
 
 def sizes() -> QuerySet[Size]:
     """The catalogue, smallest first."""
-    return Size.objects.order_by("vcpus", "memory_mib")
+    return Size.objects.select_related("policy").order_by("vcpus", "memory_mib")
 
 
 def vm_addresses(vm: VM) -> list[dict[str, str]]:

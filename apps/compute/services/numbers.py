@@ -38,7 +38,7 @@ def size_wanted(*, name: str, **own: int | None) -> Size:
     given = next((field for field, value in own.items() if value is not None), None)
     if given:
         raise refused(given, "vm.size_and_numbers", "Give a size, or vcpus, memory_mib and disk_gib; not both.")
-    chosen = Size.objects.filter(name=name).first()
+    chosen = Size.objects.select_related("policy").filter(name=name).first()
     if chosen is None:
         known = ", ".join(Size.objects.values_list("name", flat=True))
         raise refused("size", "size.unknown", f"There is no size {name!r}. Known: {known}.")

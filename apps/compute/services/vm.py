@@ -29,6 +29,7 @@ from apps.network.models import Network
 from apps.network.selectors import network_wanted
 from apps.operations.models import Operation
 from apps.operations.services import operation_create
+from apps.placement.models import Policy
 from apps.placement.policies import policy_wanted
 from apps.placement.reservations import Taken, reservation_take
 from apps.placement.services import placement_preview, wish_of
@@ -83,7 +84,9 @@ def vm_create(
     if placement is not None:
         place = _reserved(actor, placement, name, claim, source, machine, wanted_host, policy)
     else:
-        place = _place(claim, source, machine, wanted_host, policy)
+        of_size = chosen_size.policy if chosen_size else None
+        chosen = policy_wanted(reference=policy) if policy else of_size
+        place = _place(claim, source, machine, wanted_host, chosen)
     vm = VM(
         id=place.id,
         owner=actor,
@@ -118,9 +121,8 @@ def vm_create(
     return VMChange(vm=vm, operation=operation, plan=_create_plan(actor, vm, place.host))
 
 
-def _place(claim: Demand, image: Image, machine: Machine, host: Host | None, policy: str | None) -> Taken:
+def _place(claim: Demand, image: Image, machine: Machine, host: Host | None, chosen: Policy | None) -> Taken:
     """Where it would go now; a worker decides."""
-    chosen = policy_wanted(reference=policy) if policy else None
     wish = wish_of(
         chosen=chosen,
         demand=claim,
