@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 
 from apps.accounts.models import User
 from apps.accounts.selectors import require_admin
+from apps.compute.selectors.vm import sizes
 from apps.dashboard.policy_forms import BEGINNING, PolicyForm, TrialForm, copied
 from apps.dashboard.policy_selectors import (
     Trial,
@@ -65,6 +66,7 @@ def _about(actor: User, policy: Policy) -> dict[str, Any]:
         "lines": policy.text.splitlines(),
         "history": history,
         "author": history[0]["author"] if history else "",
+        "sizes": [size for size in sizes() if size.policy_id == policy.pk],
         "users": users[:MOST_USERS],
         "users_total": users.count(),
     }

@@ -47,6 +47,7 @@ class WhatIfForm(forms.Form):
         return Question(
             demand=Demand(**numbers),
             size=size.name if size else "1 vCPU, 1 GiB",
+            policy=size.policy if size else None,
             grow_percent=data.get("grow") or 0,
             added=[
                 host_imagined(NewHost(name=f"new host {number}", **shape))

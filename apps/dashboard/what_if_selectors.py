@@ -30,6 +30,7 @@ class Question:
 
     demand: Demand
     size: str
+    policy: Policy | None = None
     grow_percent: int = 0
     added: Sequence[HostView] = ()
     removed: Sequence[str] = ()
@@ -100,7 +101,7 @@ class Answer:
 def what_if_answer(*, actor: User, question: Question) -> Answer:
     """Ask it. For administrators: it names hosts and everybody's machines. Raises ``Forbidden``."""
     require_admin(actor)
-    default = policy_in_force(None)[0]
+    policy = policy_in_force(question.policy)[0]
     cloud = what_if.joined(
         what_if.grown(cloud_now(), question.grow_percent, overhead_mib=VM_OVERHEAD_MIB), question.added
     )
@@ -113,7 +114,7 @@ def what_if_answer(*, actor: User, question: Question) -> Answer:
         moved=moved,
         over=what_if.over(after),
         losses=what_if.losses(after) if few else None,
-        room=what_if.room_for(after.hosts, _request(question.demand), default),
+        room=what_if.room_for(after.hosts, _request(question.demand), policy),
         energy=_energy(after) if few else None,
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from apps.compute.models import Size
 from apps.dashboard.policy_forms import copied
 from apps.hosts.capacity import Demand
 from apps.placement.models import Placement, Policy
@@ -159,6 +160,18 @@ def test_what_is_used_shipped_or_the_default_stays(as_admin: Client, admin: Any,
     assert (
         as_admin.post(f"/policies/{pack.pk}/edit/", {"text": pack.text + "# \n", "intent": "save"}).status_code == 422
     )
+
+
+def test_a_policy_in_a_file_is_changed_there_and_sizes_are_named(as_admin: Client, quiet: Policy, host: Any) -> None:
+    Size.objects.create(name="s-quiet", vcpus=1, memory_mib=512, disk_gib=5, policy=quiet)
+    assert "Size s-quiet" in page(as_admin, f"/policies/{quiet.pk}/")
+    Policy.objects.filter(pk=quiet.pk).update(file="/etc/cloudsite/policies/quiet.yaml")
+    told = page(as_admin, f"/policies/{quiet.pk}/")
+    assert "Kept in /etc/cloudsite/policies/quiet.yaml" in told and f"/policies/{quiet.pk}/edit/" not in told
+    changed = {"text": TEXT + "  - metric: kvm\n", "intent": "save"}
+    refused = as_admin.post(f"/policies/{quiet.pk}/edit/", changed)
+    assert refused.status_code == 422 and "Change it there" in refused.content.decode()
+    assert "Take that away first" in page(as_admin, f"/policies/{quiet.pk}/delete/")
 
 
 def test_a_copy_gets_another_name() -> None:

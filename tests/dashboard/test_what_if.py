@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from apps.compute.models import VolumeAttachment
+from apps.compute.models import Size, VolumeAttachment
 from apps.dashboard.what_if_selectors import cloud_now
 from apps.hosts.capacity import Demand, capacity_claim, disk_demand
 from apps.hosts.models import Allocation, AllocationKind
@@ -71,6 +71,9 @@ def test_a_cloud_that_survives_and_one_that_does_not(
 
 def test_room_and_growth(ask: Any, admin: Any, host: Any, make_vm: Any) -> None:
     assert "Room for 6 more of s-2vcpu-2gb" in ask("size=s-2vcpu-2gb")
+    few = policy_create(actor=admin, text="{name: few, filters: {max_vms: 2}, score: [{metric: vms}]}")
+    Size.objects.filter(name="s-2vcpu-2gb").update(policy=few)
+    assert "Room for 2 more of s-2vcpu-2gb" in ask("size=s-2vcpu-2gb")
     make_vm(admin, "big", memory_mib=9000)
     assert "Every host has room for what is on it" in ask("grow=20")
     told = ask("grow=100")

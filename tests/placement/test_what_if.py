@@ -67,7 +67,7 @@ def clouds(draw: st.DrawFn) -> Cloud:
     return Cloud(hosts=tuple(views), machines=tuple(machines))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(clouds())
 def test_the_loss_of_a_host(cloud: Cloud) -> None:
     before = {view.name: view for view in cloud.hosts}
@@ -89,7 +89,7 @@ def test_the_loss_of_a_host(cloud: Cloud) -> None:
     assert told == {name: len(left(cloud, [name]).homeless) for name in {item.host for item in cloud.machines}}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(host_lists(), sizes, policies())
 def test_the_room_is_what_can_be_placed_one_after_the_other(
     views: list[HostView], request: Request, policy: object
@@ -103,7 +103,7 @@ def test_the_room_is_what_can_be_placed_one_after_the_other(
         assert {name: [where for _, where in moved.placed].count(name) for name in room} == room
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(clouds(), st.integers(0, 300))
 def test_growth(cloud: Cloud, percent: int) -> None:
     assert grown(cloud, 0, overhead_mib=64) == cloud
@@ -115,7 +115,7 @@ def test_growth(cloud: Cloud, percent: int) -> None:
         assert new.memory.claimed == foreign + sum(request.memory_mib for request in ours)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(clouds(), st.randoms(use_true_random=False))
 def test_the_order_of_the_hosts_changes_no_answer(cloud: Cloud, random: object) -> None:
     hosts = list(cloud.hosts)
