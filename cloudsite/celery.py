@@ -47,6 +47,7 @@ app.conf.update(
         },
         "reconcile": {"task": "hosts.reconcile_all", "schedule": 10.0 * settings.TIME_SCALE},
         "forget images": {"task": "storage.forget", "schedule": 24 * 3600.0},
+        "roll up placements": {"task": "placement.roll_up", "schedule": 3600.0},
         "forget keys": {"task": "envelope.forget_keys", "schedule": 3600.0},
     },
     timezone="UTC",

@@ -52,6 +52,12 @@ class Config(BaseSettings):
     )
     time_scale: float = Field(1.0, gt=0, le=10, description="Factor on every time-out of the operation engine (tests).")
     default_policy: str = Field("balanced", description="Policy that places VMs for which none was chosen.")
+    trace_days: int = Field(
+        30, ge=0, description="Days that it can be read why a VM that is gone was placed where; 0 keeps it for ever."
+    )
+    placement_days: int = Field(
+        365, ge=0, description="Days that it is known where a VM that is gone was placed; 0 keeps it for ever."
+    )
     policy_dir: Path | None = Field(
         None, description="Directory of policies as YAML files, read when Cloudsite starts; none unless set."
     )

@@ -10,6 +10,7 @@ from celery import shared_task
 
 from apps.envelope.services import keys_forget
 from apps.hosts.services import hosts_probe_again
+from apps.placement.retention import placements_roll_up
 from cloudsite.celery import app
 from workers import hosts, image_import, images, network, storage
 from workers.compute import (
@@ -30,7 +31,7 @@ from workers.compute import (
 )
 from workers.engine import Handler, execute
 from workers.heartbeat import beat
-from workers.observations import host_lost
+from workers.observations import host_lost, now
 from workers.reconcile import reconcile_host
 from workers.sweep import Sweeper, empty_trash, expire_reservations, ring_reconciles, run_schedules, sweep
 
@@ -118,6 +119,12 @@ def hosts_reconcile(host_id: str) -> None:
 def envelope_forget_keys() -> None:
     """Drop the answers kept for old idempotency keys."""
     keys_forget()
+
+
+@shared_task(name="placement.roll_up")
+def placement_roll_up() -> None:
+    """Drop what is kept of old decisions about machines that are gone."""
+    placements_roll_up(now=now())
 
 
 @shared_task(name="storage.forget")

@@ -55,7 +55,7 @@ class Placement(models.Model):
     policy_version = models.PositiveIntegerField(null=True)
     snapshot_hash = models.CharField(max_length=64, default="", help_text="Equal where the same hosts were seen.")
     record = models.BinaryField(default=b"", help_text="Request, policy and hosts as they were seen, compressed.")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
     class Meta:
         ordering = ["-created_at"]
