@@ -19,6 +19,7 @@ from apps.envelope.references import TargetFilter
 from apps.envelope.serializers import EmptySerializer, StrictSerializer, validated
 from apps.errors import NotFound
 from apps.names import NameField
+from apps.placement.batch import MOST_AT_ONCE, reservations_create
 from apps.placement.explain import placement_explain
 from apps.placement.models import Placement
 from apps.placement.policy.tree import MOST_BYTES
@@ -131,13 +132,40 @@ class MachineSerializer(StrictSerializer):
     policy = serializers.CharField(max_length=63, required=False)
 
 
-class ReserveSerializer(MachineSerializer):
-    """Room for a VM that is made later."""
-
-    name = NameField()
+class ExpiresSerializer(StrictSerializer):
     expires_s = serializers.IntegerField(
         min_value=LEAST_SECONDS, max_value=MOST_SECONDS, default=USUAL_SECONDS, help_text="How long it is held."
     )
+
+
+class NamedMachineSerializer(MachineSerializer):
+    name = NameField()
+
+
+class ReserveSerializer(NamedMachineSerializer, ExpiresSerializer):
+    """Room for a VM that is made later."""
+
+
+class ReserveBatchSerializer(ExpiresSerializer):
+    """Room for several VMs that belong together."""
+
+    placements = serializers.ListField(child=NamedMachineSerializer(), min_length=1, max_length=MOST_AT_ONCE)
+    all_or_nothing = serializers.BooleanField(default=True, help_text="False: those get room for which there is some.")
+
+
+class BatchErrorSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class OutcomeSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    placement = PlacementSerializer(allow_null=True)
+    error = BatchErrorSerializer(allow_null=True)
+
+
+class BatchSerializer(serializers.Serializer[Any]):
+    results = OutcomeSerializer(many=True, help_text="In the order of the request.")
 
 
 class ExplainSerializer(MachineSerializer):
@@ -202,6 +230,24 @@ class PlacementListView(generics.ListAPIView[Placement]):
         change = f"hold room on {made.host_name} until {made.reservation.expires_at:%Y-%m-%d %H:%M:%S} UTC"
         plan = Plan(host=made.host_name, changes=(change,))
         return Answer(status=201, plan=plan, body=dict(PlacementSerializer(made).data))
+
+
+class PlacementBatchView(APIView):
+    permission_classes = [AdminOnly]
+
+    @extend_schema(request=ReserveBatchSerializer, responses={201: BatchSerializer}, parameters=MUTATION)
+    @mutation
+    def post(self, request: Request) -> Answer:
+        """Claim room for several VMs that are made later: for all or for none, unless told otherwise."""
+        values = validated(ReserveBatchSerializer, request)
+        outcomes = reservations_create(actor=actor_of(request), wishes=values.pop("placements"), **values)
+        changes = tuple(
+            f"hold room for {outcome.name} on {outcome.placement.host_name}"
+            if outcome.placement
+            else f"no room for {outcome.name}"
+            for outcome in outcomes
+        )
+        return Answer(status=201, plan=Plan(changes=changes), body=dict(BatchSerializer({"results": outcomes}).data))
 
 
 class PlacementView(APIView):

@@ -10,5 +10,6 @@ api_urlpatterns = [
     path("policies/<uuid:policy_id>/", policy_api.PolicyView.as_view()),
     path("policies/<uuid:policy_id>/history/", policy_api.PolicyHistoryView.as_view()),
     path("placements/explain/", api.PlacementExplainView.as_view()),
+    path("placements/batch/", api.PlacementBatchView.as_view()),
     path("placements/<uuid:placement_id>/", api.PlacementView.as_view()),
 ]

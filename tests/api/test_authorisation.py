@@ -103,6 +103,11 @@ ROWS: dict[tuple[str, str], tuple[str, int, Any]] = {
     ("differences/confirm/", "post"): (ADMINS, 200, {}),
     ("placements/", "get"): (ADMINS, 200, None),
     ("placements/", "post"): (ADMINS, 201, {"name": "later", "vcpus": 1, "memory_mib": 512, "disk_gib": 5}),
+    ("placements/batch/", "post"): (
+        ADMINS,
+        201,
+        {"placements": [{"name": "later", "vcpus": 1, "memory_mib": 512, "disk_gib": 5}]},
+    ),
     ("placements/{placement_id}/", "get"): (ADMINS, 200, None),
     ("placements/{placement_id}/", "delete"): (ADMINS, 204, None),
     ("placements/explain/", "post"): (ADMINS, 200, {"vcpus": 1, "memory_mib": 512, "disk_gib": 5}),

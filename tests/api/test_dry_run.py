@@ -176,6 +176,10 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, Any]]:
             "/api/v1/placements/",
             {"name": "later", "vcpus": 1, "memory_mib": 512, "disk_gib": 5},
         ),
+        ("post", "/api/v1/placements/batch/"): (
+            "/api/v1/placements/batch/",
+            {"placements": [{"name": "later", "vcpus": 1, "memory_mib": 512, "disk_gib": 5}]},
+        ),
         ("delete", "/api/v1/placements/{placement_id}/"): (f"/api/v1/placements/{world['reserved'].pk}/", None),
         ("post", "/api/v1/ssh-keys/"): ("/api/v1/ssh-keys/", {"name": "new", "public_key": PUBLIC_KEY}),
         ("post", "/api/v1/vms/{vm_id}/console/"): (f"{vm}console/", {"kind": "serial"}),
@@ -229,6 +233,7 @@ CHANGES = [
     ("put", "/api/v1/policies/{policy_id}/"),
     ("delete", "/api/v1/policies/{policy_id}/"),
     ("post", "/api/v1/placements/"),
+    ("post", "/api/v1/placements/batch/"),
     ("delete", "/api/v1/placements/{placement_id}/"),
     ("post", "/api/v1/snapshots/{snapshot_id}/revert/"),
     ("post", "/api/v1/vms/{vm_id}/io-limits/"),
