@@ -1,9 +1,11 @@
 """Many machines at once, on the page: what is asked first, what is done at once, and what each answered."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from apps.compute.models import VM
 from apps.operations.models import Operation
@@ -101,8 +103,40 @@ def test_foreign_machines_stay_unknown(client: Any, other: Any, vms: list[VM]) -
     assert "web-1" not in text and "0 machines accepted, 3 refused" in text
 
 
+def in_trash(vms: list[VM]) -> None:
+    VM.objects.filter(pk__in=[vm.pk for vm in vms]).update(
+        phase="trashed", power="shutoff", desired_power="off", trashed_until=timezone.now() + timedelta(hours=1)
+    )
+
+
+def test_many_come_back_from_the_trash_at_once(page: Any, vms: list[VM]) -> None:
+    in_trash(vms[:2])
+    done = send(page, "restore", vms)
+    assert "Restore: 2 machines accepted, 1 refused" in done.content.decode()
+    assert "web-3 is not in the trash" in done.content.decode()
+    assert VM.objects.filter(phase="ready", desired_power="off", trashed_until=None).count() == 2
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("hours", [0, 24])
+def test_many_leave_the_trash_for_good_after_a_word(page: Any, vms: list[VM], settings: Any, hours: int) -> None:
+    settings.TRASH_HOURS = hours
+    in_trash(vms)
+    VM.objects.filter(pk=vms[1].pk).update(protected=True)
+    before = everything()
+    shown = send(page, "delete-for-good", vms).content.decode()
+    assert everything() == before
+    assert "Delete for good 2 machines?" in shown and "Type <code>delete 2</code>" in shown
+    assert "Nobody can undo this" in shown and "web-2 is protected" in shown
+    done = send(page, "delete-for-good", vms, intent="do").content.decode()
+    assert "Delete for good: 2 machines accepted, 1 refused" in done
+    assert set(Operation.objects.values_list("kind", "target_name")) == {("vm.delete", "web-1"), ("vm.delete", "web-3")}
+
+
 def test_a_viewer_has_no_boxes(client: Any, viewer: Any, make_vm: Callable[..., Any]) -> None:
     make_vm(viewer, "seen")
     client.force_login(viewer)
-    text = client.get("/vms/").content.decode()
-    assert "seen" in text and "checkbox" not in text and "vm-bulk" not in text
+    for path in ("/vms/", "/vms/trash/"):
+        text = client.get(path).content.decode()
+        assert "seen" in text and "checkbox" not in text and "vm-bulk" not in text
+        in_trash(list(VM.objects.all()))

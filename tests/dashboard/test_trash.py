@@ -54,6 +54,21 @@ def test_the_trash_has_a_page(open_as: Callable[..., Page], admin: Any, make_vm:
     page.get_by_role("button", name="Restore old-1").click()
     expect(page.get_by_role("heading", name="The trash is empty")).to_be_visible()
     assert VM.objects.get(name="old-1").phase == "ready"
+    many_at_once(page, [in_trash(make_vm(admin, f"old-{number}")) for number in (2, 3)])
+
+
+def many_at_once(page: Page, vms: list[VM]) -> None:
+    page.reload()
+    page.get_by_role("checkbox", name="Choose all on this page").check()
+    page.get_by_role("button", name="Delete for good…").click()
+    dialog = page.get_by_role("dialog", name="Delete for good 2 machines?")
+    expect(dialog.get_by_role("button", name="Delete for good 2")).to_be_disabled()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Restore", exact=True).click()
+    expect(page.get_by_role("dialog", name="Restore: 2 machines accepted")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("heading", name="The trash is empty")).to_be_visible()
+    assert VM.objects.filter(pk__in=[vm.pk for vm in vms], phase="ready").count() == 2
 
 
 def test_for_good_asks_for_the_name(open_as: Callable[..., Page], admin: Any, make_vm: Callable[..., Any]) -> None:

@@ -5,7 +5,7 @@ from django import forms
 from apps.compute.forms.vm import split_tags
 from apps.compute.services.bulk import MOST_VMS
 
-BUTTONS = ("start", "shutdown", "reboot", "tag", "untag", "power-off", "delete")
+BUTTONS = ("start", "shutdown", "reboot", "tag", "untag", "power-off", "delete", "restore", "delete-for-good")
 
 
 class VMBulkForm(forms.Form):

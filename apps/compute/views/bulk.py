@@ -22,6 +22,7 @@ class Words:
     lead: str = ""
 
 
+DESTROYED = "Their disks and everything on them are destroyed. Nobody can undo this."
 WORDS = {
     "start": Words(label="Start"),
     "shutdown": Words(label="Shut down"),
@@ -29,8 +30,11 @@ WORDS = {
     "tag": Words(label="Tag"),
     "untag": Words(label="Untag"),
     "power-off": Words(label="Power off", lead="The plug is pulled: what they have not written is lost."),
-    "delete": Words(label="Delete", lead="Their disks and everything on them are destroyed. Nobody can undo this."),
+    "delete": Words(label="Delete", lead=DESTROYED),
+    "restore": Words(label="Restore"),
+    "delete-for-good": Words(label="Delete for good", lead=DESTROYED),
 }
+FOR_GOOD = "delete-for-good"  # of the page alone: out of the trash it is a delete that says so
 TO_TRASH = Words(
     label="Move to trash", lead="They are powered off. Until their time in the trash is over they can be restored."
 )
@@ -50,7 +54,7 @@ def vm_bulk(request: PageRequest) -> HttpResponse:
     try:
         if is_sent or not (is_tagging or WORDS[name].lead):
             with transaction.atomic():
-                items = vms_bulk(actor=request.user, action=name, vms=form.vm_ids, **options)
+                items = _bulk(request, form, name, options)
             return _done(request, name, items)
         return _asked(request, form, name)
     except AppError as error:
@@ -59,13 +63,19 @@ def vm_bulk(request: PageRequest) -> HttpResponse:
         return _refused(request, error.detail)
 
 
+def _bulk(request: PageRequest, form: VMBulkForm, name: str, options: dict[str, Any]) -> list[Item]:
+    if name == FOR_GOOD:
+        name, options = "delete", {"permanent": True}
+    return vms_bulk(actor=request.user, action=name, vms=form.vm_ids, **options)
+
+
 def _asked(request: PageRequest, form: VMBulkForm, name: str, problem: str = "") -> HttpResponse:
     """What would happen to each. Which tags is asked for here, so of them it is only who would get them."""
     is_tagging = name in TAGGING
     tried, options = ("untag", {"tags": ["any"]}) if is_tagging else (name, {})
-    items = preview(lambda: vms_bulk(actor=request.user, action=tried, vms=form.vm_ids, **options))
+    items = preview(lambda: _bulk(request, form, tried, options))
     possible = sum(item.error is None for item in items)
-    for_good = name == "delete" and any(item.operation and item.operation.kind == "vm.delete" for item in items)
+    for_good = any(item.operation and item.operation.kind == "vm.delete" for item in items)
     words = TO_TRASH if name == "delete" and settings.TRASH_HOURS and not for_good else WORDS[name]
     return _panel(
         request,
