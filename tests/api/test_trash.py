@@ -82,6 +82,38 @@ def test_nothing_is_done_with_it_there(client: Any, trashed: Any) -> None:
     assert client.post(url(trashed, "rename/"), {"name": "older-1"}, format="json").status_code == 200
 
 
+def test_what_it_has_stays_as_it_is_but_a_volume_may_go(
+    client: Any, member: Any, trashed: Any, vm: Any, host: Any, make_volume: Any, make_snapshot: Any, make_vm: Any
+) -> None:
+    """Its snapshots, interfaces and limits wait with it; what lies on a volume may be needed elsewhere now."""
+    from tests.api.conftest import connected
+
+    disk, free = make_volume(member, "disk", host=host, vm=trashed), make_volume(member, "free", host=host)
+    more = connected(member, make_vm, vm, host)
+    nic = trashed.nics.create(network=vm.nics.get().network, mac="52:00:00:00:00:77", ip="192.168.78.77")
+    attempts = [
+        (f"volumes/{free.pk}/attach/", {"vm": "old-1"}),
+        (f"vms/{trashed.pk}/io-limits/", {"iops": 5}),
+        (f"vms/{trashed.pk}/nics/", {"network": "back"}),
+        (f"vms/{trashed.pk}/port-forwards/", {"host_port": 8081, "guest_port": 80}),
+    ]
+    assert more
+    for path, body in attempts:
+        problem_of(client.post(f"/api/v1/{path}", body, format="json"), 409, "vm.in_trash")
+    problem_of(client.delete(f"/api/v1/nics/{nic.pk}/"), 409, "vm.in_trash")
+    problem_of(client.delete(f"/api/v1/volumes/{disk.pk}/"), 409)
+    detached = client.post(f"/api/v1/volumes/{disk.pk}/detach/", {}, format="json")
+    assert (detached.status_code, detached.json()["operation"]["kind"]) == (202, "volume.detach")
+    problem_of(client.post(url(trashed, "restore/"), {}, format="json"), 409, "operation.in_the_way")
+
+    until = trashed.trashed_until
+    other = make_vm(member, "old-2", host=host, phase="trashed", power="shutoff", trashed_until=until)
+    snapshot = make_snapshot(other)
+    assert names(client.get(f"/api/v1/snapshots/?vm={other.pk}")) == ["before"]
+    problem_of(client.delete(f"/api/v1/snapshots/{snapshot.pk}/"), 409, "vm.in_trash")
+    problem_of(client.post(f"/api/v1/snapshots/{snapshot.pk}/revert/", {}, format="json"), 409, "vm.in_trash")
+
+
 def test_its_name_stays_taken_and_that_is_said(client: Any, trashed: Any, new_vm: dict[str, Any]) -> None:
     found = problem_of(client.post("/api/v1/vms/", {**new_vm, "name": "old-1"}, format="json"), 422, "vm.name_taken")
     assert "in the trash" in found["detail"]

@@ -55,6 +55,51 @@ def test_it_comes_back_and_starts(shop: Any) -> None:
     assert (vm.phase, vm.power, vm.trashed_until) == ("ready", "running", None)
 
 
+def test_a_volume_goes_from_the_trash_to_another_machine(shop: Any) -> None:
+    """It is off there, so it lets go at once; restored, the machine comes back without it."""
+    from apps.compute.services.volume import volume_create
+    from apps.compute.services.volume_attachment import volume_attach, volume_detach
+
+    def done(operation: Any) -> None:
+        assert shop.carry_out(operation).status == "succeeded", operation.error_message
+
+    made = volume_create(actor=shop.admin, name="data", size_gib=1)
+    done(made.operation)
+    old, new = shop.running("old-1"), shop.running("new-1")
+    done(volume_attach(actor=shop.admin, volume_id=made.volume.pk, vm="old-1").operation)
+    done(shop.ask("delete", old))
+    file = f"vol-{made.volume.pk}.qcow2"
+    assert any(file in path for path in shop.hypervisor.domain(old.pk).disk_paths)
+    done(volume_detach(actor=shop.admin, volume_id=made.volume.pk).operation)
+    done(volume_attach(actor=shop.admin, volume_id=made.volume.pk, vm="new-1").operation)
+    vm_restore(actor=shop.admin, vm_id=old.pk)
+    done(shop.ask("start", old))
+    holders = [vm.name for vm in (old, new) if any(file in p for p in shop.hypervisor.domain(vm.pk).disk_paths)]
+    assert holders == ["new-1"]
+
+
+def test_snapshots_and_volumes_end_with_it_as_promised(shop: Any) -> None:
+    """For good: its snapshots are gone, its volume is free and whole."""
+    from apps.compute.models import Snapshot, VolumeAttachment
+    from apps.compute.services.snapshot import snapshot_create
+    from apps.compute.services.volume import volume_create
+    from apps.compute.services.volume_attachment import volume_attach
+
+    made = volume_create(actor=shop.admin, name="data", size_gib=1)
+    shop.carry_out(made.operation)
+    with_volume, with_snapshot = shop.running("web-1"), shop.running("web-2")
+    shop.carry_out(volume_attach(actor=shop.admin, volume_id=made.volume.pk, vm="web-1").operation)
+    shop.carry_out(snapshot_create(actor=shop.admin, vm_id=with_snapshot.pk, name="before").operation)
+    for vm in (with_volume, with_snapshot):
+        assert shop.carry_out(shop.ask("delete", vm)).status == "succeeded"
+    assert Snapshot.objects.count() == VolumeAttachment.objects.count() == 1
+    for vm in (with_volume, with_snapshot):
+        assert shop.carry_out(shop.ask("delete", vm, permanent=True)).status == "succeeded"
+    assert not Snapshot.objects.exists() and not VolumeAttachment.objects.exists()
+    assert f"vol-{made.volume.pk}.qcow2" in shop.volumes()
+    assert not VM.objects.exists()
+
+
 def test_what_runs_on_the_vm_is_asked_to_stop_first(shop: Any) -> None:
     vm = shop.running()
     shutdown = shop.ask("shutdown", vm, timeout_s=600)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from apps.accounts.models import User
-from apps.compute.models import VM, Nic, NicPhase, Phase, Power
+from apps.compute.models import VM, Nic, NicPhase, Power
 from apps.compute.selectors.nic import nic_for
-from apps.compute.selectors.vm import vm_for
+from apps.compute.services.wish import locked, ready
 from apps.envelope.mutation import Plan
 from apps.errors import Conflict, refused
 from apps.network.models import Network
@@ -33,8 +33,8 @@ class NicChange:
 
 def vm_with_place(*, actor: User, vm_id: uuid.UUID) -> VM:
     """A VM that is there, locked. Raises ``Conflict`` for one that is not ready."""
-    vm = vm_for(actor=actor, vm_id=vm_id, lock=True)
-    if vm.phase != Phase.READY or vm.missing or vm.host is None:
+    vm = ready(locked(actor=actor, vm_id=vm_id), may_be_missing=True)
+    if vm.missing or vm.host is None:
         raise Conflict("vm.not_ready", f"{vm.name} is not ready: its network cannot be changed now.")
     return vm
 

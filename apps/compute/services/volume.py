@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from django.db import IntegrityError, transaction
 
 from apps.accounts.models import User
-from apps.compute.models import VM, AttachmentState, Phase
+from apps.compute.models import VM, AttachmentState
 from apps.compute.selectors.vm import vm_for
 from apps.compute.selectors.volume import attachment_of, vm_of_owner, volume_for
-from apps.compute.services.wish import not_rescued
+from apps.compute.services.wish import not_rescued, ready
 from apps.envelope.mutation import Plan
 from apps.errors import Conflict, refused
 from apps.events.services import event_record
@@ -233,8 +233,9 @@ def vm_io_limits(
     limits = _limits(iops, bandwidth_mib_s)
     if not limits:
         raise refused("iops", "volume.no_limits", "Give iops, bandwidth_mib_s or both; 0 takes a limit away.")
-    if vm.phase != Phase.READY or vm.root_volume_id is None:
-        raise Conflict("vm.not_ready", f"{vm.name} has no disk yet, or is being deleted.")
+    ready(vm, may_be_missing=True)
+    if vm.root_volume_id is None:
+        raise Conflict("vm.not_ready", f"{vm.name} has no disk yet.")
     Volume.objects.filter(pk=vm.root_volume_id).update(**limits)
     operation = operation_create(
         kind="vm.io-limits", target_type="vm", target=vm, actor=actor, params=limits, host_id=vm.host_id

@@ -16,7 +16,7 @@ from apps.compute.models.volume_attachment import LETTERS
 from apps.compute.selectors.vm import vm_for
 from apps.compute.selectors.volume import attachment_of, vm_of_owner, volume_for
 from apps.compute.services.volume import check_no_snapshots, volume_ready
-from apps.compute.services.wish import not_rescued
+from apps.compute.services.wish import not_rescued, ready
 from apps.envelope.mutation import Plan
 from apps.errors import Conflict, refused
 from apps.events.services import event_record
@@ -44,7 +44,7 @@ def volume_attach(*, actor: User, volume_id: uuid.UUID, vm: str) -> AttachmentCh
     wanted = vm_of_owner(actor=actor, owner=volume.owner, reference=vm)
     machine = vm_for(actor=actor, vm_id=wanted.pk, lock=True)
     _check_free(volume_ready(volume))
-    _check_takes_disks(machine)
+    ready(machine)
     _check_plugs(machine)
     if machine.host_id != volume.host_id:
         here, there = (thing.host.name if thing.host else "no host" for thing in (volume, machine))
@@ -66,12 +66,6 @@ def _check_free(volume: Volume) -> None:
     if busy is not None:
         detail = f"{volume.name} is busy: {busy.kind} is {busy.status}. Wait for it or cancel it."
         raise Conflict("operation.in_the_way", detail, operation=str(busy.pk))
-
-
-def _check_takes_disks(vm: VM) -> None:
-    if vm.phase != Phase.READY or vm.missing:
-        why = "it is gone from its host" if vm.missing else f"it is {vm.phase}"
-        raise Conflict("vm.missing" if vm.missing else "vm.not_ready", f"{vm.name}: {why}.")
 
 
 def _check_plugs(vm: VM) -> None:
@@ -101,7 +95,10 @@ def attachment_create(*, volume: Volume, vm: VM) -> VolumeAttachment:
 
 @transaction.atomic
 def volume_detach(*, actor: User, volume_id: uuid.UUID) -> AttachmentChange:
-    """Take a volume off its VM; the guest has to let go of it. Raises ``Conflict`` when no VM has it."""
+    """Take a volume off its VM; the guest has to let go of it. Raises ``Conflict`` when no VM has it.
+
+    Also off one in the trash: what is on it is kept, and another VM may need it now.
+    """
     volume = volume_for(actor=actor, volume_id=volume_id, lock=True)
     attachment = attachment_of(volume)
     if attachment is None:
