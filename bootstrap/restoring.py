@@ -71,10 +71,19 @@ def say_plan(settings: Settings, found: Backup) -> None:
     """The preview."""
     say(f"{found.path} was made at {found.manifest['made_at']} from installation {found.manifest['installation']}.")
     say(f"Restoring it into {settings.state_dir} will:")
-    if (settings.postgres_dir / "data" / "PG_VERSION").exists() or settings.database_url:
+    if holds_something(settings):
         say("  back up what is there now, beside it, so that this can be undone")
+    else:
+        say("  make a new installation there: nothing is there yet")
     say("  replace the database, the keys and the certificate authority")
+    say("  bring back no image files: those that this machine does not have are to be imported or uploaded again")
     say("  leave every machine, disk and network on the hosts as it is")
+
+
+def holds_something(settings: Settings) -> bool:
+    """Whether there may be a database to lose. One of the user's own may, whatever became of the state directory."""
+    private = settings.postgres_dir / "data" / "PG_VERSION"
+    return settings.secrets_file.exists() or private.exists() or settings.database_url is not None
 
 
 def read(path: Path) -> Backup:
@@ -134,7 +143,7 @@ def is_ours(name: str) -> bool:
 
 
 def _restore(settings: Settings, found: Backup, supervisor: Supervisor) -> None:
-    existed = settings.secrets_file.exists()
+    existed = holds_something(settings)
     around = installation.surroundings(settings)
     installation.prepare_servers(around)
     for spec in process_table.servers(around):

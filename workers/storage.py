@@ -5,6 +5,7 @@ import uuid
 import structlog
 from django.db.models.functions import Now
 
+from apps.errors import Unavailable
 from apps.hosts.models import Host
 from apps.operations.doorbell import ring_on_commit
 from apps.operations.models import Operation, Status
@@ -28,6 +29,11 @@ def image_send(run: Run) -> None:
     copy = ImageCopy.objects.select_related("image", "host").filter(pk=run.operation.target_id).first()
     if copy is None:
         return
+    if not image_path(copy.image).exists():
+        detail = (
+            f"The file of {copy.image.name} is not on this machine (a backup holds no images). Add the image again."
+        )
+        raise Unavailable("image.file_gone", detail)
     hypervisor = hypervisor_for(copy.host)
     total = copy.image.size_bytes
     text = f"Sending {copy.image.name} to {copy.host.name}"

@@ -15,6 +15,7 @@ import pytest
 from bootstrap import restoring
 from bootstrap.backup import libpq_environment
 from bootstrap.errors import BootstrapError
+from bootstrap.settings import Settings
 
 Members = list[tuple[tarfile.TarInfo, bytes]]
 
@@ -123,6 +124,29 @@ def test_something_else(tmp_path: Path, content: bytes) -> None:
 def test_no_file_at_all(tmp_path: Path) -> None:
     with pytest.raises(BootstrapError, match="No such file"):
         restoring.read(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("there", "url", "holds"),
+    [
+        ((), None, False),
+        (("settings.env",), None, True),
+        (("postgres/data/PG_VERSION",), None, True),
+        ((), "postgresql://db.example/cloud", True),
+    ],
+    ids=["new", "installation", "keys were lost", "directory was lost, database of their own"],
+)
+def test_what_may_be_lost_is_backed_up_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], there: tuple[str, ...], url: str | None, holds: bool
+) -> None:
+    for name in there:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    settings = Settings(state_dir=tmp_path, database_url=url)
+    assert restoring.holds_something(settings) is holds
+    made = {"made_at": "2026-01-02T03:04:05+00:00", "installation": "1a2b3c4d", "files": {}}
+    restoring.say_plan(settings, restoring.Backup(path=tmp_path, manifest=made))
+    assert ("back up what is there now" in capsys.readouterr().out) is holds
 
 
 def test_a_password_is_not_among_the_words_of_a_command() -> None:

@@ -88,6 +88,25 @@ def test_a_hostile_upload_is_refused_at_the_door(workshop: Any, name: str, tmp_p
             uploaded(workshop, (tmp_path / "hostile").read_bytes(), format=form, name=f"own-{form}")
 
 
+def test_an_image_whose_file_was_lost_says_so_and_is_used_where_it_is(workshop: Any) -> None:
+    """As after a restore on another machine: a backup holds no images."""
+    from apps.operations.services import operation_retry
+    from apps.storage.selectors import image_path
+
+    file = image_path(workshop.image)
+    content = file.read_bytes()
+    file.unlink()
+    _vm, operation = workshop.create()
+    failed = workshop.carry_out(operation)
+    assert (failed.status, failed.error_code) == ("failed", "image.not_sent")
+    assert "tiny is not on this machine" in failed.error_message
+    file.write_bytes(content)
+    operation_retry(actor=workshop.admin, operation_id=operation.pk)
+    assert workshop.carry_out(operation).status == "succeeded"
+    file.unlink()
+    assert workshop.running("web-2")
+
+
 class TestImport:
     def wish(self, vendor: Any, content: bytes, **more: Any) -> dict[str, Any]:
         vendor.files["/debian.qcow2"] = content
