@@ -116,6 +116,8 @@ def test_a_clone_is_a_machine_of_its_own_and_can_be_rescued(
     cloud.succeeded(cloud.verb(clone, "unrescue"))
     assert cloud.vm(clone["id"])["rescued"] is False
     await_answer(host, f"http://{reserved(clone)}/", begins="web-2 ", seconds=90, what="its own disk")
+    assert not [name for name in look(host)["file"] if name.startswith("rescue-")]
+    assert told(host, clone, mark("/dev/vda")) == "was-there"
     cloud.succeeded(cloud.verb(clone, "rescue", {"image": "tiny"}))
     assert [name for name in look(host)["file"] if name.startswith("rescue-")]
     cloud.delete(clone)
