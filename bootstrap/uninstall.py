@@ -186,14 +186,14 @@ def take_back(plan: Plan, settings: Settings) -> None:
     with step("Taking back"):
         _units(plan, attempt)
         _libvirt(plan)
+        for user, group in plan.memberships:  # before the packages, which take their groups with them
+            attempt(["gpasswd", "--delete", user, group])
         if plan.packages:
             _daemons(plan)
             attempt(["apt-get", "-qq", "-y", "purge", *plan.packages], PURGE_SECONDS)
         for name in plan.devices:
             attempt(["chown", "root:root", name])
             attempt(["chmod", "600", name])
-        for user, group in plan.memberships:
-            attempt(["gpasswd", "--delete", user, group])
         for name in plan.users:
             attempt(["userdel", name])
         if plan.state_dir is not None:

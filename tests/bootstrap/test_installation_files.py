@@ -139,3 +139,15 @@ def test_a_removal_needs_a_clear_yes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: PTH123, SIM115 - stands for no terminal
     assert uninstall.agreed(False) is False
     assert uninstall.agreed(True) is True
+
+
+def test_memberships_end_before_packages_take_their_groups_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(uninstall, "run", lambda command, **_more: done.append(" ".join(command)))
+    monkeypatch.setattr(uninstall, "_daemons", lambda _plan: None)
+    monkeypatch.setattr(uninstall, "_forget", lambda _plan, _settings: None)
+    plan = uninstall.Plan(state_dir=None, packages=("libvirt-daemon-system",), memberships=(("ada", "libvirt"),))
+    uninstall.take_back(plan, Settings(state_dir=Path("none")))
+    first, second = done
+    assert "gpasswd --delete ada libvirt" in first
+    assert "purge libvirt-daemon-system" in second
