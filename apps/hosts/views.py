@@ -55,6 +55,7 @@ def _detail(request: PageRequest, host_id: uuid.UUID) -> dict[str, Any]:
         "pinned": services.fingerprint_of(host.host_key) if host.host_key else "",
         "vms": [claim for claim in claims if claim.kind == AllocationKind.VM],
         "volumes": [claim for claim in claims if claim.kind == AllocationKind.VOLUME],
+        "reserved": [claim for claim in claims if claim.kind == AllocationKind.RESERVATION],
         "foreign": [claim for claim in claims if claim.kind == AllocationKind.FOREIGN],
         "operation": operations[0] if operations else None,
         "operations": operations,

@@ -73,6 +73,17 @@ def test_a_host_with_vms_is_not_removed(client: Any, admin: Any, host: Any, make
     assert Host.objects.filter(pk=host.pk).exists()
 
 
+def test_room_that_is_reserved_is_among_the_claims(client: Any, admin: Any, host: Any) -> None:
+    from apps.placement.reservations import reservation_create
+
+    client.force_login(admin)
+    assert "None yet." in client.get(f"/hosts/{host.pk}/").content.decode()
+    reservation_create(actor=admin, name="later", vcpus=2, memory_mib=512, disk_gib=5)
+    text = client.get(f"/hosts/{host.pk}/").content.decode()
+    assert 'later <span class="tag">Reserved</span>' in text
+    assert "0 ours, 1 reserved" in text
+
+
 def test_a_host_is_closed_opened_and_edited(client: Any, admin: Any, host: Any) -> None:
     client.force_login(admin)
     client.post(f"/hosts/{host.pk}/enable/", {"enabled": "false"})
