@@ -98,7 +98,6 @@ class Unsupported(Rejected):
 
 class GuestSilent(Rejected):
     code = "guest-silent"
-    retryable = True
 
 
 class SetupIncomplete(Rejected):

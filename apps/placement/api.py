@@ -229,7 +229,8 @@ class PlacementListView(generics.ListAPIView[Placement]):
         made = reservation_create(actor=actor_of(request), **validated(ReserveSerializer, request))
         change = f"hold room on {made.host_name} until {made.reservation.expires_at:%Y-%m-%d %H:%M:%S} UTC"
         plan = Plan(host=made.host_name, changes=(change,))
-        return Answer(status=201, plan=plan, body=dict(PlacementSerializer(made).data))
+        location = f"/api/v1/placements/{made.pk}/"
+        return Answer(status=201, plan=plan, body=dict(PlacementSerializer(made).data), location=location)
 
 
 class PlacementBatchView(APIView):
@@ -247,7 +248,8 @@ class PlacementBatchView(APIView):
             else f"no room for {outcome.name}"
             for outcome in outcomes
         )
-        return Answer(status=201, plan=Plan(changes=changes), body=dict(BatchSerializer({"results": outcomes}).data))
+        body = dict(BatchSerializer({"results": outcomes}).data)
+        return Answer(status=201, plan=Plan(changes=changes), body=body, location="/api/v1/placements/")
 
 
 class PlacementView(APIView):

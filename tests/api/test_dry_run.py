@@ -87,7 +87,7 @@ def world(
         "failed": failed,
         "key": make_key(admin),
         "policy": policy_create(actor=admin, text="{name: own, score: [{metric: memory_free}]}"),
-        "reserved": reservation_create(actor=admin, name="later", vcpus=1, memory_mib=64, disk_gib=1),
+        "reserved": reservation_create(actor=admin, name="later", vcpus=1, memory_mib=64, disk_gib=1, host=host.name),
     }
 
 
