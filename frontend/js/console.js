@@ -1,8 +1,7 @@
 // The page "Console" of a machine: fetches a ticket, opens the WebSocket with it, and hands the rest to the terminal
 // or to the screen. What is said about the connection stands in one line above it.
 const PROTOCOL = "cloudsite.console.v1";
-const OFF = 4410;
-const SEEN_MS = 2500; // by then the watch has written down that it is off, and the page can say so
+const SEEN_MS = [2500, 7500]; // by then the watch has written down that it is off, and the page can say so
 const AGAIN_MS = [1000, 2000, 4000, 8000, 15000];
 // With these codes trying again by itself helps nobody, or takes the console away from somebody.
 const FINAL = new Set([4401, 4403, 4404, 4408, 4409, 4410, 4415, 4429, 4501]);
@@ -54,17 +53,22 @@ export function start(open) {
     socket = null;
     view.detach();
     ended(event.reason || "The connection was lost.", FINAL.has(event.code));
-    if (event.code === OFF) setTimeout(() => document.body.dispatchEvent(new Event("returned")), SEEN_MS);
   }
 
   function ended(text, final) {
     if (final || tries >= AGAIN_MS.length) {
       say(text, { state: "closed", button: true });
+      // Perhaps because it is off now: the stream may have broken before anybody said so.
+      for (const pause of SEEN_MS) setTimeout(look, pause);
       return;
     }
     const pause = AGAIN_MS[tries++];
     say(`${text} Trying again in ${pause / 1000} s.`, { state: "closed", button: true });
     timer = setTimeout(connect, pause);
+  }
+
+  function look() {
+    document.body.dispatchEvent(new Event("returned"));
   }
 
   function again() {

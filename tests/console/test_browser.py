@@ -106,6 +106,20 @@ def test_a_lost_connection_comes_back_with_a_new_ticket(console_page: Open, gues
     expect(status_of(page)).to_have_text("Connected")
 
 
+def test_a_lost_connection_to_a_machine_that_is_off_says_so(console_page: Open, guest: Any, member: Any) -> None:
+    vm = guest(member, "web-1")
+    page = console_page(member, vm)
+    expect(screen_of(page)).to_contain_text("fake login:")
+    vm.power = "shutoff"
+    vm.save()
+    page.evaluate(
+        "() => { const old = WebSocket.prototype.send; WebSocket.prototype.send = function () { this.close() } }"
+    )
+    page.keyboard.type("x")
+    expect(page.locator("#console")).to_be_hidden(timeout=15_000)
+    expect(page.get_by_role("heading", name="web-1 is not running")).to_be_visible()
+
+
 def test_a_machine_that_is_off_and_a_viewer(console_page: Open, guest: Any, member: Any, viewer: Any) -> None:
     vm = guest(member, "web-1")
     vm.power = "shutoff"
