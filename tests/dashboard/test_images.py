@@ -10,7 +10,7 @@ from playwright.sync_api import Page, Request, expect
 
 from apps.operations.models import ACTIVE, Operation
 from apps.storage.models import Image, ImageCopy, Volume
-from tests.dashboard.conftest import BOTH_LOOKS
+from tests.dashboard.conftest import ALL_LOOKS
 from tests.imagefile.hostile import qcow2
 from tests.waiting import wait_for
 
@@ -223,7 +223,7 @@ def test_copies_are_tidied_up_after_a_look(open_as: Open, admin: Any, image: Any
     assert Operation.objects.get().kind == "image.prune"
 
 
-@BOTH_LOOKS
+@ALL_LOOKS
 def test_axe_finds_nothing(open_as: Open, admin: Any, image: Any, host: Any, scheme: str, viewport: Any) -> None:
     made = {"owner": admin, "title": "t" * 100, "source_format": "qcow2"}
     waiting = Image.objects.create(**made, name="w" * 63, status="uploading", expected_bytes=2**33)

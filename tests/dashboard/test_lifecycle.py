@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from apps.compute.models import Snapshot
 from apps.operations.models import Operation
-from tests.dashboard.conftest import BOTH_LOOKS
+from tests.dashboard.conftest import ALL_LOOKS
 
 Open = Callable[..., Page]
 HTMX = {"hx-request": "true"}
@@ -150,7 +150,7 @@ def test_rebuild_in_the_browser(open_as: Open, member: Any, vm: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@BOTH_LOOKS
+@ALL_LOOKS
 def test_axe_finds_nothing(open_as: Open, admin: Any, make_vm: Any, sizes: Any, scheme: str, viewport: Any) -> None:
     vm = make_vm(admin, "w" * 63, vcpus=2, disk_gib=20, max_vcpus=4, max_memory_mib=2048)
     page = open_as(admin, f"/vms/{vm.pk}/", viewport=viewport, color_scheme=scheme)

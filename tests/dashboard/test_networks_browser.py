@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from apps.compute.models import PortForward
 from apps.network.models import Network
-from tests.dashboard.conftest import BOTH_LOOKS
+from tests.dashboard.conftest import ALL_LOOKS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Open = Callable[..., Page]
@@ -51,7 +51,7 @@ def test_the_form_says_what_a_lan_cannot(open_as: Open, admin: Any, machine: Any
     expect(page.get_by_role("heading", name="office", exact=True)).to_be_visible()
 
 
-@BOTH_LOOKS
+@ALL_LOOKS
 def test_axe_finds_nothing(open_as: Open, admin: Any, machine: Any, scheme: str, viewport: Any) -> None:
     back = Network.objects.get(name="back")
     paths = ["/networks/", "/networks/new/", f"/networks/{back.pk}/", f"/vms/{machine.pk}/network/"]

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from apps.operations.models import Operation
 from apps.storage.models import Image
-from tests.dashboard.conftest import BOTH_LOOKS
+from tests.dashboard.conftest import ALL_LOOKS
 
 Open = Callable[..., Page]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,7 +34,7 @@ def test_a_cd_is_chosen_and_booted_from(open_as: Open, member: Any, make_vm: Any
     assert (operation.kind, operation.params) == ("vm.insert", {"image": str(disc.pk), "boot": True})
 
 
-@BOTH_LOOKS
+@ALL_LOOKS
 def test_axe_finds_nothing(
     open_as: Open, admin: Any, make_vm: Any, disc: Image, image: Any, scheme: str, viewport: Any
 ) -> None:

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from apps.compute.models import Schedule
 from apps.compute.services.schedule import schedule_create
-from tests.dashboard.conftest import BOTH_LOOKS
+from tests.dashboard.conftest import ALL_LOOKS
 
 Open = Callable[..., Page]
 HTMX = {"hx-request": "true"}
@@ -240,7 +240,7 @@ def test_adding_one_in_the_browser(open_as: Open, member: Any, vm: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@BOTH_LOOKS
+@ALL_LOOKS
 def test_axe_finds_nothing(
     open_as: Open, member: Any, vm: Any, make_vm: Any, weekly: Schedule, scheme: str, viewport: Any
 ) -> None:

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from apps.compute.models import VM, Snapshot
 from apps.compute.selectors.snapshot import snapshot_tree
 from apps.operations.models import Operation
-from tests.dashboard.conftest import BOTH_LOOKS
+from tests.dashboard.conftest import ALL_LOOKS
 
 Open = Callable[..., Page]
 
@@ -131,7 +131,7 @@ class TestBrowser:
         expect(page.get_by_text("Deleting", exact=True)).to_be_visible()
         assert set(Operation.objects.values_list("kind", flat=True)) == {"snapshot.create", "snapshot.delete"}
 
-    @BOTH_LOOKS
+    @ALL_LOOKS
     def test_nothing_is_wrong_to_look_at(
         self, open_as: Open, admin: Any, tree: VM, scheme: str, viewport: dict[str, int]
     ) -> None:

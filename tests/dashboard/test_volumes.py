@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from apps.compute.models import VolumeAttachment
 from apps.operations.models import Operation
 from apps.storage.models import Volume
-from tests.dashboard.conftest import BOTH_LOOKS
+from tests.dashboard.conftest import ALL_LOOKS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Open = Callable[..., Page]
@@ -109,7 +109,7 @@ def test_a_viewer_has_no_buttons(open_as: Open, viewer: Any, make_vm: Any, make_
         assert page.locator("main form[method=post]:visible button").count() == 0, path
 
 
-@BOTH_LOOKS
+@ALL_LOOKS
 def test_axe_finds_nothing(
     open_as: Open, admin: Any, make_vm: Any, make_volume: Any, scheme: str, viewport: Any
 ) -> None:
