@@ -42,3 +42,11 @@ def test_every_icon_is_used_and_every_static_file_is_there() -> None:
         assert f"icons/{icon.name}" in text or f'"{icon.stem}"' in text, f"{icon.stem} is used nowhere"
     for name in re.findall(r'{% static "([^"]+)" %}', text):
         assert (ROOT / "static" / name).is_file(), name
+
+
+def test_nothing_that_waits_to_ask_is_replaced_by_its_own_answer() -> None:
+    """What htmx swapped out never asks again: a choice within its delay would be lost."""
+    for path in TEMPLATES:
+        for tag in re.findall(r"<[a-z]+ [^<]*hx-trigger=[^<]*", path.read_text()):
+            if "delay:" in tag:
+                assert 'hx-target="#' in tag, f"{path.name}: {tag}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from apps.operations.models import ACTIVE, Operation
 from apps.storage.models import Image, ImageCopy, Volume
@@ -147,6 +147,19 @@ def test_one_is_chosen_from_the_catalogue(open_as: Open, member: Any) -> None:
     assert (image.status, image.default_user, Operation.objects.get().kind) == ("importing", "debian", "image.import")
     page.goto("/images/")
     expect(page.get_by_role("row", name="debian-13")).to_contain_text("Importing")
+
+
+def test_what_is_chosen_while_a_plan_arrives_is_in_the_next_one(open_as: Open, member: Any) -> None:
+    page = open_as(member, "/images/new/")
+
+    def answer_after_another_choice(route: Route) -> None:
+        answer = route.fetch()
+        page.get_by_text("Debian 13 (trixie)").click()
+        route.fulfill(response=answer)
+
+    page.route("**/images/new/", answer_after_another_choice, times=1)
+    page.get_by_text("From the catalogue", exact=True).click()
+    expect(page.get_by_label("The plan")).to_contain_text("Fetch https://cloud.debian.org/")
 
 
 def test_an_address_needs_its_checksum(open_as: Open, member: Any) -> None:
