@@ -54,15 +54,21 @@ def policy_for(*, policy_id: uuid.UUID, lock: bool = False) -> Policy:
 
 
 def policy_wanted(*, reference: str) -> Policy:
-    """The one that a body names, as a row that is held for the transaction. Raises ``Refused``."""
-    policy_id = as_id(reference)
-    by = {"pk": policy_id} if policy_id else {"name": reference}
-    found = Policy.objects.select_for_update(no_key=True).filter(**by).first()
+    """The one that a body names, as a row that nobody deletes in this transaction. Raises ``Refused``."""
+    found = _held(reference)
     if found is None and reference in shipped_texts() and reference != FOR_VOLUMES:
         found = _ship(reference)
     if found is None:
         raise _unknown(reference)
     return found
+
+
+def _held(reference: str) -> Policy | None:
+    """Held as a foreign key would hold it, which Django has no word for: any number may, and a deletion waits."""
+    policy_id = as_id(reference)
+    column = "id" if policy_id else "name"
+    query = f"SELECT * FROM {Policy._meta.db_table} WHERE {column} = %s FOR KEY SHARE"  # noqa: S608 - both are ours
+    return next(iter(Policy.objects.raw(query, [policy_id or reference])), None)
 
 
 def policy_known(*, reference: str) -> Policy:

@@ -95,3 +95,62 @@ def test_a_vm_that_is_gone_in_the_last_moment_is_not_found(member: Any, vm: Any)
         lambda: vm_rename(actor=member, vm_id=vm.pk, name="shop"),
     )
     assert getattr(found, "code", found) == "vm.not_found"
+
+
+@pytest.fixture
+def own_policy(admin: Any) -> Any:
+    from apps.placement.policies import policy_create
+
+    return policy_create(actor=admin, text="name: own\nscore:\n  - metric: vms\n    prefer: low\n")
+
+
+def create_by(member: Any, image: Any, name: str) -> Any:
+    from django.db import transaction
+
+    from apps.compute.services.vm import vm_create
+
+    numbers = {"vcpus": 1, "memory_mib": 256, "disk_gib": 2}
+    with transaction.atomic():
+        return vm_create(actor=member, name=name, image=image.name, policy="own", **numbers)
+
+
+def test_a_policy_that_is_taken_in_the_last_moment_stays(
+    member: Any, admin: Any, host: Any, image: Any, own_policy: Any
+) -> None:
+    from apps.compute.models import VM
+    from apps.placement.policies import policy_delete
+
+    found = crossed(
+        lambda: create_by(member, image, "web-1"),
+        lambda: policy_delete(actor=admin, policy_id=own_policy.pk),
+    )
+    assert getattr(found, "code", found) == "policy.in_use"
+    assert VM.objects.get().policy == own_policy
+
+
+def test_a_policy_that_is_deleted_in_the_last_moment_is_not_taken(
+    member: Any, admin: Any, host: Any, image: Any, own_policy: Any
+) -> None:
+    from apps.compute.models import VM
+    from apps.placement.policies import policy_delete
+
+    found = crossed(
+        lambda: policy_delete(actor=admin, policy_id=own_policy.pk),
+        lambda: create_by(member, image, "web-1"),
+    )
+    assert getattr(found, "code", found) == "policy.unknown"
+    assert not VM.objects.exists()
+
+
+def test_creates_by_one_policy_do_not_wait_for_each_other(member: Any, host: Any, image: Any, own_policy: Any) -> None:
+    from django.db import connections, transaction
+
+    def other() -> str:
+        try:
+            return str(create_by(member, image, "web-2").vm.name)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        create_by(member, image, "web-1")
+        assert pool.submit(other).result(10) == "web-2"
