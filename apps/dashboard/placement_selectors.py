@@ -1,6 +1,7 @@
 """Decisions as pages show them: what was asked, what was seen, and why."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,7 @@ from apps.compute.selectors.vm import vms_for
 from apps.errors import NotFound
 from apps.hosts.models import Host
 from apps.hosts.selectors import hosts_for
-from apps.placement.engine.record import unpack
-from apps.placement.engine.snapshot import Request
+from apps.placement.engine.record import kept
 from apps.placement.engine.trace import as_trace
 from apps.placement.models import Placement
 from apps.placement.policies import policies
@@ -21,11 +21,15 @@ from apps.placement.selectors import placements_for
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """One decision with all that belongs to it. ``policy_id``, ``vm`` and ``host`` are None where they are gone."""
+    """One decision with all that belongs to it. ``policy_id``, ``vm`` and ``host`` are None where they are gone.
+
+    Where ``trace`` is None, ``problem`` says why.
+    """
 
     placement: Placement
     trace: dict[str, Any] | None
-    request: Request | None
+    problem: str
+    request: Mapping[str, Any]
     text: str
     policy_id: uuid.UUID | None
     vm: VM | None
@@ -43,12 +47,13 @@ def placement_told(*, actor: User, placement_id: uuid.UUID) -> Told:
     placement = placements_for(actor=actor).filter(pk=placement_id).first()
     if placement is None:
         raise NotFound("placement.not_found", "There is no placement with this id.")
-    decision = unpack(bytes(placement.record)) if placement.record else None
+    found = kept(bytes(placement.record))
     return Told(
         placement=placement,
-        trace=as_trace(decision) if decision else None,
-        request=decision.request if decision else None,
-        text=decision.policy.text if decision else "",
+        trace=as_trace(found.decision) if found.decision else None,
+        problem=found.problem,
+        request=found.request,
+        text=found.policy,
         policy_id=policies().filter(name=placement.policy).values_list("pk", flat=True).first(),
         vm=vms_for(actor=actor).filter(pk=placement.consumer_id).first(),
         host=hosts_for(actor=actor).filter(pk=placement.host_id).first(),

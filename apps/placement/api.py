@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -100,15 +100,12 @@ class TraceSerializer(serializers.Serializer[Any]):
 class PlacementDetailSerializer(PlacementSerializer):
     """Why a VM is where it is. ``best`` is not its host where others took the room at the same moment."""
 
-    trace = serializers.SerializerMethodField()
+    trace = TraceSerializer(allow_null=True, read_only=True)
+    problem = serializers.CharField(read_only=True, help_text="Why there is no trace. Empty where there is one.")
 
     class Meta(PlacementSerializer.Meta):
-        fields = [*PlacementSerializer.Meta.fields, "trace"]
+        fields = [*PlacementSerializer.Meta.fields, "trace", "problem"]
         read_only_fields = fields
-
-    @extend_schema_field(TraceSerializer(allow_null=True))
-    def get_trace(self, placement: Placement) -> dict[str, Any] | None:
-        return placement_trace(placement=placement)
 
 
 class NewHostSerializer(StrictSerializer):
@@ -262,7 +259,8 @@ class PlacementView(APIView):
         placement = placements_for(actor=actor_of(request)).filter(pk=placement_id).first()
         if placement is None:
             raise NotFound("placement.not_found", "There is no placement with this id.")
-        return Response(PlacementDetailSerializer(placement).data)
+        trace, problem = placement_trace(placement=placement)
+        return Response({**PlacementSerializer(placement).data, "trace": trace, "problem": problem})
 
     @extend_schema(request=None, responses={204: None}, parameters=MUTATION)
     @mutation

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from apps.accounts.models import User
 from apps.hosts.capacity import guest_memory_mib
 from apps.hosts.models import AllocationKind, Host, HostStatus
-from apps.placement.engine.record import unpack
+from apps.placement.engine.record import kept
 from apps.placement.engine.snapshot import HostView, Room
 from apps.placement.engine.trace import as_trace
 from apps.placement.models import Placement
@@ -72,6 +72,7 @@ def placement_of(*, consumer_id: uuid.UUID) -> Placement | None:
     return Placement.objects.filter(consumer_id=consumer_id).first()
 
 
-def placement_trace(*, placement: Placement) -> dict[str, Any] | None:
-    """Why, worked out again from what was seen. None for a decision from before that was kept."""
-    return as_trace(unpack(bytes(placement.record))) if placement.record else None
+def placement_trace(*, placement: Placement) -> tuple[dict[str, Any] | None, str]:
+    """Why, worked out again from what was seen; or None and a sentence on why that cannot be."""
+    found = kept(bytes(placement.record))
+    return (as_trace(found.decision) if found.decision else None), found.problem

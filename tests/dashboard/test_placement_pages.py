@@ -9,8 +9,10 @@ from django.test import Client
 from apps.compute.models import Size
 from apps.dashboard.policy_forms import copied
 from apps.hosts.capacity import Demand
+from apps.placement.engine import record
 from apps.placement.models import Placement, Policy
 from apps.placement.policies import policies_ensure, policy_create, policy_replace
+from apps.placement.policy.language import policy_read
 from apps.placement.policy.shipped import shipped
 from apps.placement.services import placement_claim, wish_of
 
@@ -222,5 +224,22 @@ def test_a_decision_outlives_its_policy_host_and_reasons(as_admin: Client, host:
     old = Placement.objects.create(
         consumer_id=uuid.uuid4(), consumer_name="old", host_id=host.pk, host_name="h1", policy="spread"
     )
-    assert "before reasons were kept" in page(as_admin, f"/placements/{old.pk}/")
+    assert "is not kept any more" in page(as_admin, f"/placements/{old.pk}/")
     assert shipped("balanced").name == "balanced"
+
+
+def test_a_decision_whose_policy_is_refused_by_now(
+    as_admin: Client, admin: Any, make_vm: Any, quiet: Policy, host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, vm = claim("web-1", quiet), make_vm(admin, "web-1")
+    Placement.objects.filter(pk=told.pk).update(consumer_id=vm.pk)
+    pages = (f"/placements/{told.pk}/", f"/vms/{vm.pk}/")
+    assert all("chosen" in page(as_admin, path) for path in pages)
+    monkeypatch.setattr(record, "policy_read", lambda text: policy_read(text + "stricter: true\n"))
+    for path in pages:
+        assert "Its policy is refused by now" in page(as_admin, path) and "line 6" in page(as_admin, path)
+    decision = page(as_admin, pages[0])
+    assert "web-1 went to h1" in decision and "1 vCPU, 1088 MiB" in decision and "Few neighbours" in decision
+    answer = as_admin.get(f"/api/v1{pages[0]}").json()
+    assert (answer["host_name"], answer["policy"], answer["trace"]) == ("h1", "quiet", None)
+    assert "refused by now" in answer["problem"]

@@ -1,9 +1,14 @@
 """What is kept of a decision gives the same reasons again, and is small."""
 
+import json
+import zlib
+from typing import Any
+
+import pytest
 from hypothesis import given, settings
 
 from apps.placement.engine.decide import decide
-from apps.placement.engine.record import pack, unpack
+from apps.placement.engine.record import kept, pack
 from apps.placement.engine.snapshot import HostView, Request
 from apps.placement.engine.trace import as_trace
 from apps.placement.policy.model import Policy
@@ -16,7 +21,32 @@ from tests.placement.policies import policies
 @given(hosts=host_lists(), request=requests, policy=policies())
 def test_the_same_trace_comes_out(hosts: list[HostView], request: Request, policy: Policy) -> None:
     decision = decide(hosts=hosts, request=request, policy=policy)
-    assert as_trace(unpack(pack(decision).content)) == as_trace(decision)
+    found = kept(pack(decision).content)
+    assert found.decision is not None and not found.problem
+    assert as_trace(found.decision) == as_trace(decision)
+
+
+def older(**changes: Any) -> bytes:
+    """A record as another version may have kept it."""
+    content = pack(decide(hosts=[host("a")], request=REQUEST, policy=shipped("spread"))).content
+    head, _, rest = zlib.decompress(content).decode().partition("\n")
+    return zlib.compress(f"{json.dumps(json.loads(head) | changes)}\n{rest}".encode())
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "readable"),
+    [
+        (b"", "not kept", False),
+        (b"nonsense", "damaged", False),
+        (zlib.compress(b"{}\n{}"), "damaged", False),
+        (older(policy="name: old\nscore: [{metric: luck}]\n"), "refused by now", True),
+        (older(request={"gpus": 3}), "Another version", True),
+    ],
+)
+def test_what_cannot_be_read_is_said_and_the_rest_is_there(content: bytes, said: str, readable: bool) -> None:
+    found = kept(content)
+    assert found.decision is None and said in found.problem
+    assert bool(found.policy and found.request) == readable
 
 
 def test_the_hash_is_of_what_was_seen() -> None:

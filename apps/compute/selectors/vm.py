@@ -111,10 +111,12 @@ def _addresses(reserved: list[str], observed: list[dict[str, str]]) -> list[dict
 
 
 def vm_placement(*, actor: User, vm: VM) -> dict[str, Any] | None:
-    """Why the VM is where it is, as a trace; the hosts' names in it are for admins."""
+    """Why the VM is where it is, as a trace, or ``problem``; the hosts' names in it are for admins."""
     placement = placement_of(consumer_id=vm.pk) if actor.is_admin else None
-    trace = placement_trace(placement=placement) if placement else None
-    return {**trace, "chosen": placement.host_name} if placement and trace else None
+    if placement is None:
+        return None
+    trace, problem = placement_trace(placement=placement)
+    return {"policy": placement.policy, "problem": problem, **(trace or {}), "chosen": placement.host_name}
 
 
 def vms_by_status(*, actor: User) -> dict[str, int]:

@@ -7,17 +7,19 @@ are known by the names that they had.
 import hashlib
 import json
 import zlib
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from apps.placement.engine.decide import Decision, decide
 from apps.placement.engine.snapshot import HostView, Request, Room
 from apps.placement.policy.language import policy_read
+from apps.placement.policy.tree import PolicyError
 
 ENGINE = 1
 ROOMS = ("vcpus", "memory", "disk")
-PLAIN = tuple(field.name for field in fields(HostView) if field.name not in (*ROOMS, "id"))
-ROOM = tuple(field.name for field in fields(Room))
+PLAIN = tuple(part.name for part in fields(HostView) if part.name not in (*ROOMS, "id"))
+ROOM = tuple(part.name for part in fields(Room))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +50,35 @@ def pack(decision: Decision) -> Record:
     return Record(content=zlib.compress(content.encode(), 6), snapshot_hash=digest)
 
 
-def unpack(content: bytes) -> Decision:
-    """The decision, made again."""
-    first, _, rest = zlib.decompress(content).decode().partition("\n")
-    head, seen = json.loads(first), json.loads(rest)
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What can be read of a record. ``decision`` is None where it cannot be made again; ``problem`` says why."""
+
+    policy: str = ""
+    request: Mapping[str, Any] = field(default_factory=dict)
+    decision: Decision | None = None
+    problem: str = ""
+
+
+def kept(content: bytes) -> Kept:
+    """The decision, made again, or what is left of it: what was kept is older than the code that reads it."""
+    if not content:
+        return Kept(problem="What this decision saw is not kept any more, or was not kept yet.")
+    try:
+        first, _, rest = zlib.decompress(content).decode().partition("\n")
+        head, seen = json.loads(first), json.loads(rest)
+        found = Kept(policy=head["policy"], request=head["request"])
+    except (zlib.error, ValueError, KeyError):
+        return Kept(problem="What this decision saw is damaged and cannot be read.")
+    try:
+        return replace(found, decision=_again(head, seen))
+    except PolicyError as error:
+        return replace(found, problem=f"Its policy is refused by now, so its reasons cannot be worked out: {error}")
+    except (KeyError, TypeError, ValueError, IndexError):
+        return replace(found, problem="Another version of Cloudsite kept this; its reasons cannot be worked out.")
+
+
+def _again(head: dict[str, Any], seen: dict[str, list[Any]]) -> Decision:
     hosts = [_host(seen, number) for number in range(len(seen["name"]))]
     return decide(hosts=hosts, request=Request(**head["request"]), policy=policy_read(head["policy"]))
 
