@@ -6,7 +6,6 @@ authentication, one set of rules, and not a byte is taken from somebody who may 
 """
 
 import asyncio
-import json
 import re
 from typing import Any
 
@@ -14,7 +13,7 @@ import structlog
 
 from apps.storage.uploads import Upload
 from cloudsite import problems
-from cloudsite.body_limit import Application, Message, Receive, Send
+from cloudsite.body_limit import Application, Message, Receive, Send, Unread, problem_messages
 
 log = structlog.get_logger(__name__)
 PATH = re.compile(r"/api/v1/images/[0-9a-f-]{36}/file/")
@@ -40,17 +39,19 @@ class UploadBody:
             await self.application(scope, receive, send)
             return
         upload = Upload()
-        first = Answer()
+        first: list[Message] = []
+        body = Unread(receive)
         headers = [header for header in scope["headers"] if header[0] not in ONLY_LATER]
         try:
-            await self.application({**scope, KEY: upload, "headers": headers}, _no_body(), first.keep)
+            await self.application({**scope, KEY: upload, "headers": headers}, _no_body(), _kept(first))
             if upload.file is None:
-                await first.send_on(send)
+                await body.refuse(first, send)
                 return
-            whole = await _store(upload, receive)
+            whole = await _store(upload, body)
         except OSError as error:
             log.warning("upload.not_written", reason=str(error))
-            await _refuse(send)
+            detail = "The file could not be written; the disk of the control plane may be full."
+            await body.refuse(problem_messages(problems.body(status=503, code="image.no_space", detail=detail)), send)
             return
         finally:
             upload.close()
@@ -95,26 +96,10 @@ def _write(upload: Upload, piece: bytes) -> None:
         view = view[upload.file.write(view) :]
 
 
-class Answer:
-    """What the first pass wants to say, kept until it is known whether it is the last word."""
+def _kept(answer: list[Message]) -> Send:
+    """What the first pass wants to say, until it is known whether it is the last word."""
 
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
+    async def keep(message: Message) -> None:
+        answer.append(message)
 
-    async def keep(self, message: Message) -> None:
-        self.messages.append(message)
-
-    async def send_on(self, send: Send) -> None:
-        """The rest of the body is not read, so the connection ends with the answer."""
-        for message in self.messages:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
-            await send(message)
-
-
-async def _refuse(send: Send) -> None:
-    detail = "The file could not be written; the disk of the control plane may be full."
-    content = json.dumps(problems.body(status=503, code="image.no_space", detail=detail)).encode()
-    headers = [(b"content-type", problems.MEDIA_TYPE.encode()), (b"content-length", str(len(content)).encode())]
-    await send({"type": "http.response.start", "status": 503, "headers": [*headers, (b"connection", b"close")]})
-    await send({"type": "http.response.body", "body": content})
+    return keep

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cloudsite.body_limit import BodyLimit
+from cloudsite import body_limit
+from cloudsite.body_limit import BodyLimit, Unread, problem_messages
 
 
 def answer(headers: dict[str, str], kind: str = "http") -> tuple[int, dict[str, Any] | None]:
@@ -17,7 +18,8 @@ def answer(headers: dict[str, str], kind: str = "http") -> tuple[int, dict[str, 
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
     async def receive() -> Any:
-        raise AssertionError("nothing of the body is read")
+        assert len(sent) == 2, "nothing of the body is read before the whole answer is out"
+        return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -48,6 +50,37 @@ def test_a_body_without_a_length_is_refused() -> None:
     status, problem = answer({"transfer-encoding": "chunked"})
     assert status == 411 and problem is not None
     assert problem["code"] == "request.length_required"
+
+
+def refuse(pieces: list[dict[str, Any]]) -> list[Any]:
+    """Refuse a body that comes in these pieces, and then no more; what was sent, and None for each piece read."""
+    seen: list[Any] = []
+    coming = iter(pieces)
+
+    async def receive() -> Any:
+        if (piece := next(coming, None)) is None:
+            await asyncio.Event().wait()
+        seen.append(None)
+        return piece
+
+    async def send(message: Any) -> None:
+        seen.append(message)
+
+    asyncio.run(Unread(receive).refuse(problem_messages({"status": 413}), send))
+    return seen
+
+
+def test_the_rest_is_read_after_the_answer_so_that_the_answer_arrives() -> None:
+    seen = refuse([{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.request", "body": b"x"}])
+    assert (b"connection", b"close") in seen[0]["headers"]
+    assert (json.loads(seen[1]["body"]), seen[1]["more_body"]) == ({"status": 413}, True)
+    assert seen[2:] == [None, None, {"type": "http.response.body", "body": b""}]
+
+
+def test_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_limit, "LINGER", 0.01)
+    seen = refuse([{"type": "http.request", "body": b"x", "more_body": True}])
+    assert seen[2:] == [None, {"type": "http.response.body", "body": b""}]
 
 
 def test_the_web_process_has_it(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ class Echo(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_GET
+    do_POST = do_PUT = do_GET
 
     def log_message(self, *_: object) -> None:
         pass
@@ -196,10 +196,12 @@ def test_other_pages_allow_what_a_page_that_polls_needs(proxy: Proxy) -> None:
     assert {proxy.ask("/api/v1/token/refresh/")[0] for _ in range(20)} == {200}
 
 
-def test_bodies_are_limited_except_for_images(proxy: Proxy) -> None:
+def test_bodies_are_limited_except_for_files_of_images(proxy: Proxy) -> None:
     large = bytes(3 * 1024 * 1024)
-    assert proxy.ask("/api/v1/vms/", method="POST", body=large)[0] == 413
-    status, _, body = proxy.ask("/api/v1/images/", method="POST", body=large)
+    for path in ("/api/v1/vms/", "/api/v1/images/", "/images/new/"):
+        assert proxy.ask(path, method="POST", body=large)[0] == 413
+    file = "/api/v1/images/00000000-0000-0000-0000-000000000000/file/"
+    status, _, body = proxy.ask(file, method="PUT", body=large)
     assert (status, json.loads(body)["size"]) == (200, len(large))
 
 

@@ -50,8 +50,8 @@ def test_it_is_written_and_told(tmp_path: Any) -> None:
     assert [bool(scope["headers"]) for scope in scopes] == [False, True], "a key is for the last word only"
 
 
-def test_who_may_not_sends_nothing(tmp_path: Any) -> None:
-    sent, scopes = talk(tmp_path / "file", [], allowed=False)
+def test_of_who_may_not_nothing_is_kept(tmp_path: Any) -> None:
+    sent, scopes = talk(tmp_path / "file", [body(b"abc"), {"type": "http.disconnect"}], allowed=False)
     assert (sent[0]["status"], len(scopes)) == (403, 1)
     assert (b"connection", b"close") in sent[0]["headers"]
     assert not (tmp_path / "file").exists()
