@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 
 from bootstrap import (
     backup,
@@ -123,14 +124,31 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 }
 
 
+def heed_signals() -> None:
+    """Whoever ends us gives us the time to end what we started.
+
+    A script's background job begins with SIGINT ignored and would hand that on to all that we start, which is
+    interrupted by it. That of ``nohup`` stays ignored.
+    """
+    signal.signal(signal.SIGINT, _end)
+    signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _end)
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    """Once: what is being ended has its own time limits, and a second signal must not leave it half done."""
+    for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sig, lambda *_: None)
+    raise KeyboardInterrupt
+
+
 def main(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] not in COMMANDS:
         warn("usage: python3 -m bootstrap " + "|".join(COMMANDS))
         return 2
     os.umask(0o022)
-    # whoever ends us gives us the time to end what we started
-    for sig in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sig, signal.default_int_handler)
+    heed_signals()
     try:
         return COMMANDS[arguments[0]](arguments[1:])
     except BootstrapError as error:

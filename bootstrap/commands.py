@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,9 @@ PASSED_THROUGH_SUDO = (
     "DEBIAN_FRONTEND",
 )
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "ftp_proxy")
+
+TAKE_AWAY_SECONDS = 90.0
+"""For a program that has a whole cloud on the machine; longer than tests/interruption.py waits."""
 
 
 class CommandFailed(BootstrapError):
@@ -149,7 +154,11 @@ def kill_group(pid: int, sig: signal.Signals = signal.SIGKILL) -> None:
 def passthrough(
     command: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> int:
-    """Run with our own output streams and return the exit status; used where the output is the point."""
+    """Run with our own output streams and return the exit status; used where the output is the point.
+
+    :param timeout: seconds after which it is interrupted, as by Ctrl-C: what it made on the machine (namespaces,
+        guests, servers) is for it to take away.
+    """
     process = subprocess.Popen(
         list(command),
         stdin=subprocess.DEVNULL,
@@ -160,20 +169,21 @@ def passthrough(
     try:
         return process.wait(timeout=timeout)
     except subprocess.TimeoutExpired:
-        kill_group(process.pid)
-        process.wait()
+        interrupt(process, seconds=TAKE_AWAY_SECONDS)
         raise CommandFailed(command, f"did not end within {timeout:.0f} s", "") from None
     except BaseException:
-        interrupt(process)
+        interrupt(process, seconds=TAKE_AWAY_SECONDS)
         raise
 
 
-def interrupt(process: subprocess.Popen[Any]) -> None:
-    """Let an interrupted program clean up for a moment before it is killed."""
+def interrupt(process: subprocess.Popen[Any], *, seconds: float = 15.0) -> None:
+    """Let an interrupted program clean up before it is killed. Whoever interrupts us meanwhile waits for it, too."""
     kill_group(process.pid, signal.SIGINT)
-    try:
-        process.wait(timeout=15)
-    except subprocess.TimeoutExpired:
+    until = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.wait(timeout=until - time.monotonic())
+    if process.poll() is None:
         kill_group(process.pid)
         process.wait()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["lab.pytest_plugin", "tests.processes", "tests.cloud", "tests.vendor"]
+pytest_plugins = ["lab.pytest_plugin", "tests.processes", "tests.cloud", "tests.vendor", "tests.interruption"]
 
 
 @pytest.fixture(autouse=True)
