@@ -18,8 +18,8 @@ LOCK_SECONDS = 600
 STEPS = 6
 EFI_SYSTEM_PARTITION = 0xEF
 MODULES = ("part_msdos", "fat", "linux", "normal", "echo", "configfile")
-CONFIGURATION = """\
-linux /boot/vmlinuz console={serial},115200 quiet cloudsite.stay
+CONFIGURATION = f"""\
+linux /boot/vmlinuz console={{serial}},115200 quiet {probe.QUICK} cloudsite.stay
 initrd /boot/initrd
 boot
 """

@@ -9,8 +9,8 @@ from imagebuild.progress import Progress
 SIZE = 64 * disk.MIB
 LOCK_SECONDS = 600
 STEPS = 5
-CONFIGURATION = """\
-linux /boot/vmlinuz console=ttyS0,115200 quiet cloudsite.stay
+CONFIGURATION = f"""\
+linux /boot/vmlinuz console=ttyS0,115200 quiet {probe.QUICK} cloudsite.stay
 initrd /boot/initrd
 boot
 """

@@ -5,12 +5,12 @@ from pathlib import Path
 import pycdlib
 
 from imagebuild import apt, cache, disk, sources
-from imagebuild.probe import ProbeKernel
+from imagebuild.probe import QUICK, ProbeKernel
 from imagebuild.process import run
 
 MODULES = ("biosdisk", "iso9660", "linux", "normal")
 # GRUB, on BIOS, does not get the last sectors of a CD right: what it reads there must not be all of its commands.
-CONFIGURATION = b"linux /vmlinuz console=ttyS0,115200 quiet cloudsite.stay\ninitrd /initrd\nboot\n" + b"#" * 4096
+CONFIGURATION = f"linux /vmlinuz console=ttyS0,115200 quiet {QUICK} cloudsite.stay\ninitrd /initrd\nboot\n{'#' * 4096}"
 
 
 def build(kernel: ProbeKernel, *, cache_dir: Path) -> Path:
@@ -31,7 +31,7 @@ def _write(work: Path, kernel: ProbeKernel) -> Path:
     mkimage = work / "grub" / "usr" / "bin" / "grub-mkimage"
     run([mkimage, "-O", "i386-pc-eltorito", "-d", modules, "-o", core, "-p", "/boot/grub", *MODULES], timeout=60)
     configuration = work / "grub.cfg"
-    configuration.write_bytes(CONFIGURATION)
+    configuration.write_text(CONFIGURATION)
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=3, rock_ridge="1.09", vol_ident="TINYCD")
     for folder, name in (("/BOOT", "boot"), ("/BOOT/GRUB", "grub")):

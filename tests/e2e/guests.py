@@ -62,7 +62,22 @@ def reserved(vm: dict[str, Any]) -> str:
 
 def wait_booted(host: LabHost, vm: dict[str, Any]) -> str:
     """What the guest's own web server says, once it has booted: host name and boot id."""
-    return await_answer(host, f"http://{reserved(vm)}/", seconds=90, what="the guest's web server")
+    try:
+        return await_answer(host, f"http://{reserved(vm)}/", seconds=90, what="the guest's web server")
+    except AssertionError as silent:
+        silent.add_note(where_it_is(host, vm))
+        raise
+
+
+def where_it_is(host: LabHost, vm: dict[str, Any]) -> str:
+    """For a failed test, what a guest that does not answer was doing: processors (twice), traffic, neighbours."""
+    look = f"""
+    virsh domstate {vm["id"]}
+    for again in 1 2; do virsh qemu-monitor-command --hmp {vm["id"]} 'info registers -a' | grep -E 'CPU#|RIP'; done
+    for nic in $(virsh domiflist {vm["id"]} | grep -oE '(vnet|tap)[0-9]+'); do virsh domifstat {vm["id"]} $nic; done
+    ip neigh; cat /var/lib/libvirt/dnsmasq/*.status
+    """
+    return host.run("sh", "-c", look, check=False, timeout=60).stdout
 
 
 def type_into(host: LabHost, vm: dict[str, Any], command: str) -> None:
