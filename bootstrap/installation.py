@@ -15,7 +15,7 @@ from bootstrap.console import say, step, warn
 from bootstrap.errors import BootstrapError
 from bootstrap.process_table import Surroundings
 from bootstrap.root_tasks import enter_new_groups, prepare_machine
-from bootstrap.settings import CODE_DIR, Settings, load, load_secrets, process_environment
+from bootstrap.settings import CODE_DIR, Settings, load, load_secrets, process_environment, remember_installation
 from bootstrap.supervisor import ProcessSpec, Supervisor
 from bootstrap.where_to_go import where_to_go
 
@@ -161,7 +161,7 @@ class _Start:
         self._probe_kernel(around)
         with step("Preparing the database, the pages and the certificates"):
             printed = run_django(around, ONE_SHOTS)
-        (self._settings.state_dir / "installation").write_text(printed["installation"] + "\n")
+        remember_installation(self._settings, printed["installation"])
         self._start_all("Starting the dashboard and the API", process_table.web(around))
         self._start_all("Starting the workers", process_table.background(around))
         self._finish(around, printed["ensure_admin"])

@@ -21,7 +21,7 @@ from bootstrap.console import say, step
 from bootstrap.errors import BootstrapError
 from bootstrap.process_table import Surroundings
 from bootstrap.root_tasks import enter_new_groups, prepare_machine
-from bootstrap.settings import Settings, load
+from bootstrap.settings import Settings, load, remember_installation
 from bootstrap.supervisor import Supervisor, is_locked
 from bootstrap.uninstall import agreed
 
@@ -165,7 +165,7 @@ def _restore(settings: Settings, found: Backup, supervisor: Supervisor) -> None:
         migrate = ("migrate", "--noinput", "--verbosity", "0")
         restored = ("mark_restored", "--made-at", str(found.manifest["made_at"]))
         printed = installation.run_django(renewed, [migrate, restored])
-    (settings.state_dir / "installation").write_text(printed["installation"] + "\n")
+    remember_installation(settings, printed["installation"])
 
 
 def _unpack(found: Backup, work: Path) -> None:

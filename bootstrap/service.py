@@ -17,7 +17,7 @@ from bootstrap.errors import BootstrapError
 from bootstrap.installation import ONE_SHOTS, later_root_tasks, prepare_servers, run_django, surroundings
 from bootstrap.process_table import Surroundings
 from bootstrap.root_tasks import enter_new_groups, prepare_machine
-from bootstrap.settings import CODE_DIR, Settings, load
+from bootstrap.settings import CODE_DIR, Settings, load, remember_installation
 from bootstrap.supervisor import ProcessSpec
 from bootstrap.waiting import wait_until
 from bootstrap.where_to_go import where_to_go
@@ -199,7 +199,7 @@ def bring_up(around: Surroundings, name: str) -> None:
             images.build_probe(around, on_line=detail)
     with step("Preparing the database, the pages and the certificates"):
         printed = run_django(around, ONE_SHOTS)
-    (settings.state_dir / "installation").write_text(printed["installation"] + "\n")
+    remember_installation(settings, printed["installation"])
     with step("Enabling and starting the service"):
         run(as_root(["systemctl", "enable", "--now", f"{name}.target"]), timeout=SECONDS)
         wait_for(process_table.web(around))

@@ -223,6 +223,16 @@ def load_secrets(settings: Settings) -> dict[str, str]:
 
 def installation_of(settings: Settings) -> str:
     """The eight hex digits of the installation in a state directory; empty where there is none."""
+    return next(reversed(installations_of(settings)), "")
+
+
+def installations_of(settings: Settings) -> list[str]:
+    """All that the state directory has been, the last one last: another database is another installation."""
     path = settings.state_dir / "installation"
-    text = path.read_text().strip() if path.exists() else ""
-    return text if re.fullmatch(r"[0-9a-f]{8}", text) else ""
+    return re.findall(r"^[0-9a-f]{8}$", path.read_text(), re.MULTILINE) if path.exists() else []
+
+
+def remember_installation(settings: Settings, installation: str) -> None:
+    """What an earlier one made on this machine is still to be found by its digits."""
+    earlier = [known for known in installations_of(settings) if known != installation]
+    (settings.state_dir / "installation").write_text("".join(f"{one}\n" for one in [*earlier, installation]))

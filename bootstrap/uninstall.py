@@ -14,7 +14,7 @@ from bootstrap.commands import CommandFailed, as_root, is_root, run
 from bootstrap.console import say, step
 from bootstrap.errors import BootstrapError
 from bootstrap.root_tasks import get_ticket
-from bootstrap.settings import Settings, installation_of, load
+from bootstrap.settings import Settings, installations_of, load
 
 SECONDS = 60.0
 PURGE_SECONDS = 900.0
@@ -89,7 +89,7 @@ def make_plan(settings: Settings, record: Path = machine.RECORD) -> Plan:
     ours = str(settings.state_dir)
     others = [path for path in changes.installations if path != ours and Path(path).is_dir()]
     state_dir = settings.state_dir if all((settings.state_dir / mark).exists() for mark in MARKS) else None
-    networks, pools, guests = libvirt_objects(installation_of(settings))
+    networks, pools, guests = libvirt_objects(installations_of(settings))
     stays: list[str] = []
     if guests:
         stays.append(f"the network and pool, because {len(guests)} virtual machines use them: {' '.join(guests)}")
@@ -120,17 +120,19 @@ def _virsh(*words: str) -> str:
     return run(_virsh_command(*words), timeout=SECONDS).stdout
 
 
-def libvirt_objects(installation: str) -> tuple[list[str], list[str], list[str]]:
-    """Networks, pools and guests of one installation; nothing where libvirt is gone or never was."""
-    if not installation or not (libvirtd.answers() or libvirtd.answers_root()):
+def libvirt_objects(installations: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """Networks, pools and guests of installations; nothing where libvirt is gone or never was."""
+    if not installations or not (libvirtd.answers() or libvirtd.answers_root()):
         return [], [], []
-    prefix = f"cs-{installation}"
+    prefixes = tuple(f"cs-{installation}" for installation in installations)
     networks, pools = (
-        [name.strip() for name in _virsh(command, "--all", "--name").splitlines() if name.startswith(prefix)]
+        [name.strip() for name in _virsh(command, "--all", "--name").splitlines() if name.startswith(prefixes)]
         for command in ("net-list", "pool-list")
     )
     definitions = [_virsh("dumpxml", guest) for guest in _guests()]
-    names = [re.findall(r"<name>(.*?)</name>", text) for text in definitions if installation in text]
+    names = [
+        re.findall(r"<name>(.*?)</name>", text) for text in definitions if any(one in text for one in installations)
+    ]
     return networks, pools, [found[0] for found in names if found]
 
 

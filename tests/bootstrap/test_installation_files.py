@@ -10,7 +10,7 @@ import pytest
 
 from bootstrap import accounts, codedir, machine, uninstall
 from bootstrap.commands import CommandFailed, run
-from bootstrap.settings import SECRET_NAMES, Settings, load_secrets
+from bootstrap.settings import SECRET_NAMES, Settings, installation_of, load_secrets, remember_installation
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +112,21 @@ def test_packages_and_users_stay_while_another_installation_needs_them(
     assert str(other) in plan.stays[0]
     other.rename(tmp_path / "gone")
     assert uninstall.make_plan(Settings(state_dir=ours), record).packages == ("redis-tools",)
+
+
+def test_what_every_installation_of_a_directory_made_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start with another database is another installation; the first one's network stayed for ever."""
+    ours = Settings(state_dir=state_dir(tmp_path / "ours"))
+    for digits in ("aaaaaaaa", "bbbbbbbb", "bbbbbbbb", "aaaaaaaa"):
+        remember_installation(ours, digits)
+        assert installation_of(ours) == digits
+    named = "cs-aaaaaaaa\ncs-bbbbbbbb-lan\ncs-cccccccc\ndefault\n"
+    monkeypatch.setattr("bootstrap.libvirtd.answers", lambda: True)
+    monkeypatch.setattr(uninstall, "_virsh", lambda *words: "" if words[0] == "list" else named)
+    plan = uninstall.make_plan(ours, tmp_path / "none")
+    assert plan.networks == plan.pools == ("cs-aaaaaaaa", "cs-bbbbbbbb-lan")
 
 
 def test_a_directory_that_is_not_a_state_directory_is_never_removed(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap import libvirtd, processes
+from bootstrap import libvirtd, processes, uninstall
 from bootstrap.commands import run
 from bootstrap.packages import postgres_bin
 from bootstrap.process_table import answers
@@ -218,11 +218,14 @@ def test_a_whole_life(environment: dict[str, str]) -> None:
     assert not answers("127.0.0.1", lan_port, tls=True)
     assert third.end(signal.SIGTERM) == 0
 
-    installation = (state / "installation").read_text().strip()
+    ours = (state / "installation").read_text().split()
+    assert len(ours) == 2, "another database is another installation"
     answer = bootstrap(environment, "uninstall")
     assert "Nothing was removed." in answer and state.exists(), "it was removed without a yes"
     bootstrap(environment, "uninstall", "--yes")
     assert not state.exists()
     assert not Path(environment["CLOUDSITE_MACHINE_RECORD"]).exists()
     for listing in ("net-list", "pool-list"):
-        assert installation not in run(["virsh", "-c", libvirtd.URI, listing, "--all"], timeout=30).stdout
+        there = run(["virsh", "-c", libvirtd.URI, listing, "--all"], timeout=30).stdout
+        assert not [one for one in ours if one in there]
+    assert not [one for one in ours if (uninstall.POOLS / f"cs-{one}").exists()]
