@@ -53,6 +53,12 @@ def type_a_policy(page: Page) -> None:
     assert editor.evaluate("area => area.selectionStart") == WRONG.index("memroy")
     editor.fill(WRONG.replace("memroy", "memory"))
     expect(page.locator("#policy-check")).to_contain_text("would go to")
+    size = page.get_by_label("A new machine now, of size")
+    for name in ("s-2vcpu-2gb", "s-1vcpu-512mb"):
+        with page.expect_response("**/policies/new/"):
+            size.select_option(name)
+        expect(size).to_have_value(name)
+    expect(page.locator("#policy-check")).to_contain_text("would go to")
     page.get_by_role("button", name="Create policy").click()
     expect(page.get_by_role("heading", name="quiet", exact=True)).to_be_visible()
 
