@@ -11,6 +11,7 @@ from apps.compute.models import VM, VolumeAttachment
 from apps.hosts.capacity import VM_OVERHEAD_MIB, Demand
 from apps.hosts.models import Allocation, AllocationKind
 from apps.placement.engine import what_if
+from apps.placement.engine.group import Group
 from apps.placement.engine.snapshot import HostView, Request
 from apps.placement.engine.what_if import Cloud, Loss, Machine, Moved, Over
 from apps.placement.models import Policy
@@ -143,7 +144,8 @@ def _machines() -> list[Machine]:
         .order_by("created_at", "pk")
         .select_related("host")
     )
-    vms = {vm.pk: vm for vm in VM.objects.filter(pk__in=[item.consumer_id for item in held]).select_related("image")}
+    known = VM.objects.filter(pk__in=[item.consumer_id for item in held]).select_related("image", "group")
+    vms = {vm.pk: vm for vm in known}
     of = dict(VolumeAttachment.objects.filter(vm__in=vms).values_list("volume_id", "vm_id"))
     disks: dict[uuid.UUID, int] = {}
     for item in held:
@@ -177,6 +179,7 @@ def _machine(
         disk_gib=item.disk_gib + disk_gib,
         architecture=vm.architecture if vm else "",
         firmware=vm.firmware if vm else "bios",
+        group=Group(id=str(vm.group.pk), name=vm.group.name, rule=vm.group.rule) if vm and vm.group else None,
     )
     return Machine(
         id=str(item.consumer_id),

@@ -69,14 +69,16 @@ def capacity_claim(
     demand: Demand,
     kind: AllocationKind = AllocationKind.VM,
     ceiling: Ceiling | None = None,
+    group_id: uuid.UUID | None = None,
 ) -> bool:
     """Claim room for a VM or a volume. True: it has it now (also when it had it before). False: the host has no room.
 
     The guard is part of the UPDATE, so parallel claims cannot overcommit. One that already holds room on
     another host cannot get a second one (``allocation_one_host_per_vm``).
     """
+    named = {"host_id": host_id, "consumer_id": consumer_id, "label": label, "kind": kind, "group_id": group_id}
     try:
-        return _claim(host_id=host_id, consumer_id=consumer_id, label=label, demand=demand, kind=kind, ceiling=ceiling)
+        return _claim(Allocation(**named), demand, ceiling)
     except _NoRoom:
         return False
     except IntegrityError:  # the same one was given room in parallel
@@ -87,36 +89,21 @@ class _NoRoom(Exception):
     """Rolls the allocation back."""
 
 
-def _claim(
-    *,
-    host_id: uuid.UUID,
-    consumer_id: uuid.UUID,
-    label: str,
-    demand: Demand,
-    kind: AllocationKind,
-    ceiling: Ceiling | None,
-) -> bool:
+def _claim(wanted: Allocation, demand: Demand, ceiling: Ceiling | None) -> bool:
     """First the allocation, then the counters: a release takes the same order, so the two cannot deadlock."""
     memory = demand.claimed_memory_mib
     with transaction.atomic():
-        held = Allocation.objects.filter(OURS, consumer_id=consumer_id).first()
+        held = Allocation.objects.filter(OURS, consumer_id=wanted.consumer_id).first()
         if held is not None:
-            return held.host_id == host_id
-        Allocation.objects.create(
-            host_id=host_id,
-            consumer_id=consumer_id,
-            label=label,
-            kind=kind,
-            vcpus=demand.vcpus,
-            memory_mib=memory,
-            disk_gib=demand.disk_gib,
-        )
-        claimed = _with_room(host_id, demand, ceiling).update(
+            return held.host_id == wanted.host_id
+        wanted.vcpus, wanted.memory_mib, wanted.disk_gib = demand.vcpus, memory, demand.disk_gib
+        wanted.save(force_insert=True)
+        claimed = _with_room(wanted.host_id, demand, ceiling).update(
             vcpus_claimed=F("vcpus_claimed") + demand.vcpus,
             memory_claimed_mib=F("memory_claimed_mib") + memory,
             disk_claimed_gib=F("disk_claimed_gib") + demand.disk_gib,
         )
-        if not claimed or _too_many(host_id, ceiling):
+        if not claimed or _too_many(wanted.host_id, ceiling):
             raise _NoRoom
         return True
 

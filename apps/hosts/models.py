@@ -143,9 +143,11 @@ class Allocation(models.Model):
     disk_gib = models.PositiveIntegerField()
     power = models.CharField(max_length=10, blank=True, help_text="Of a foreign domain, as last seen.")
     ours = models.BooleanField(default=False, help_text="A domain of this installation that no row names.")
+    group_id = models.UUIDField(null=True, help_text="The placement group that it counts for.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        indexes = [models.Index(fields=["group_id"], condition=Q(group_id__isnull=False), name="allocation_of_group")]
         constraints = [
             models.UniqueConstraint(fields=["host", "consumer_id"], name="allocation_one_per_host_and_consumer"),
             models.UniqueConstraint(

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from apps.envelope.admin import ReadOnlyAdmin
-from apps.placement.models import Placement, Policy, PolicyVersion, Reservation
+from apps.placement.models import Placement, PlacementGroup, Policy, PolicyVersion, Reservation
 
 
 @admin.register(Placement)
@@ -13,10 +13,18 @@ class PlacementAdmin(ReadOnlyAdmin):
     search_fields = ["consumer_name", "consumer_id", "host_name"]
 
 
+@admin.register(PlacementGroup)
+class PlacementGroupAdmin(ReadOnlyAdmin):
+    list_display = ["name", "rule", "owner", "created_at"]
+    list_filter = ["rule"]
+    list_select_related = ["owner"]
+    search_fields = ["name", "owner__username"]
+
+
 @admin.register(Reservation)
 class ReservationAdmin(ReadOnlyAdmin):
-    list_display = ["placement", "policy", "expires_at"]
-    list_select_related = ["placement", "policy"]
+    list_display = ["placement", "policy", "group", "expires_at"]
+    list_select_related = ["placement", "policy", "group"]
     search_fields = ["placement__consumer_name"]
 
 

@@ -127,6 +127,7 @@ class MachineSerializer(StrictSerializer):
     image = serializers.CharField(max_length=63, required=False, help_text="Its architecture counts, and who has it.")
     host = serializers.CharField(max_length=63, required=False)
     policy = serializers.CharField(max_length=63, required=False)
+    group = serializers.CharField(max_length=63, required=False, help_text="Your placement group, by id or name.")
 
 
 class ExpiresSerializer(StrictSerializer):

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from apps.accounts.models import User
 from apps.accounts.selectors import require_admin
 from apps.errors import AppError, FieldError, Refused, refused
+from apps.placement.groups import group_wanted
 from apps.placement.models import Placement
 from apps.placement.policies import policy_wanted
 from apps.placement.reservations import USUAL_SECONDS, reservation_create
@@ -44,6 +45,8 @@ def reservations_create(
     _take_turns()
     for reference in sorted({wish["policy"] for wish in wishes if wish.get("policy")}):
         policy_wanted(reference=reference)  # before any host: whoever places one VM holds its policy first, too
+    for reference in sorted({wish["group"] for wish in wishes if wish.get("group")}):
+        group_wanted(actor=actor, reference=reference)  # and then its group
     largest_first = sorted(range(len(wishes)), key=lambda number: _size(wishes[number]), reverse=True)
     found = {number: _outcome(actor, wishes[number], expires_s) for number in largest_first}
     outcomes = [found[number] for number in range(len(wishes))]

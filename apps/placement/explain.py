@@ -15,6 +15,7 @@ from apps.placement.engine.advice import smallest_changes
 from apps.placement.engine.decide import decide
 from apps.placement.engine.snapshot import HostView, Room
 from apps.placement.engine.trace import as_trace
+from apps.placement.groups import group_wanted
 from apps.placement.policies import policy_checked, policy_in_force, policy_known
 from apps.placement.policy.model import Policy
 from apps.placement.selectors import hosts_snapshot
@@ -43,6 +44,7 @@ def placement_explain(
     firmware: str = "bios",
     image: str | None = None,
     host: str | None = None,
+    group: str | None = None,
     policy: str | None = None,
     policy_text: str | None = None,
     down: Sequence[str] = (),
@@ -58,10 +60,11 @@ def placement_explain(
         firmware=firmware,
         image_id=source.pk if source else None,
         host_id=wanted.pk if wanted else None,
+        group=group_wanted(actor=actor, reference=group, lock=False) if group else None,
         policy=_policy(policy, policy_text),
     )
     hosts = _hosts(wish, down, [NewHost(**new) for new in added])
-    decision = decide(hosts=hosts, request=wish.request, policy=wish.policy)
+    decision = decide(hosts=hosts, request=wish.request(), policy=wish.policy)
     changes = [asdict(change) for change in smallest_changes(decision)]
     return {**as_trace(decision), "smallest_changes": changes}
 

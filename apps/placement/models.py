@@ -1,8 +1,11 @@
-"""Policies with all their versions, and decisions that were made, kept with their reasons."""
+"""Policies with all their versions, groups of machines, and decisions that were made, kept with their reasons."""
 
 import uuid
 
+from django.conf import settings
 from django.db import models
+
+from apps.placement.engine import group
 
 
 class Policy(models.Model):
@@ -40,6 +43,30 @@ class PolicyVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.policy} {self.number}"
+
+
+class GroupRule(models.TextChoices):
+    AFFINITY = group.AFFINITY, "All on one host"
+    ANTI_AFFINITY = group.ANTI_AFFINITY, "Each on another host"
+    SOFT_AFFINITY = group.SOFT_AFFINITY, "On one host where there is room"
+    SOFT_ANTI_AFFINITY = group.SOFT_ANTI_AFFINITY, "On other hosts where there are any"
+
+
+class PlacementGroup(models.Model):
+    """Machines that want to be together or apart. Who is in it and has a place: ``Allocation.group_id``."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="placement_groups")
+    name = models.CharField(max_length=63)
+    rule = models.CharField(max_length=18, choices=GroupRule.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="placement_group_name_once_per_owner")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Placement(models.Model):
@@ -80,6 +107,7 @@ class Reservation(models.Model):
     policy = models.ForeignKey(
         Policy, on_delete=models.PROTECT, null=True, related_name="+", help_text="As chosen; empty: the default."
     )
+    group = models.ForeignKey(PlacementGroup, on_delete=models.PROTECT, null=True, related_name="+")
     expires_at = models.DateTimeField(db_index=True)
 
     def __str__(self) -> str:

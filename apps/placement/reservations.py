@@ -18,7 +18,8 @@ from apps.hosts.capacity import Demand, capacity_release, capacity_take_over
 from apps.hosts.models import Allocation, AllocationKind, Host
 from apps.hosts.selectors import host_wanted
 from apps.names import valid_name
-from apps.placement.models import Placement, Policy, Reservation
+from apps.placement.groups import group_wanted
+from apps.placement.models import Placement, PlacementGroup, Policy, Reservation
 from apps.placement.policies import policy_wanted
 from apps.placement.services import placement_claim, wish_of
 from apps.storage.selectors import image_wanted
@@ -40,6 +41,7 @@ def reservation_create(
     image: str | None = None,
     host: str | None = None,
     policy: str | None = None,
+    group: str | None = None,
     expires_s: int = USUAL_SECONDS,
 ) -> Placement:
     """Claim room on the best host now. Raises ``Refused`` where nothing fits, ``HostsAway`` where it might later."""
@@ -48,6 +50,7 @@ def reservation_create(
     source = image_wanted(actor=actor, reference=image) if image else None
     wanted = host_wanted(actor=actor, reference=host) if host else None
     chosen = policy_wanted(reference=policy) if policy else None
+    joined = group_wanted(actor=actor, reference=group) if group else None
     wish = wish_of(
         chosen=chosen,
         demand=Demand(vcpus=vcpus, memory_mib=memory_mib, disk_gib=disk_gib),
@@ -55,6 +58,7 @@ def reservation_create(
         firmware=firmware,
         image_id=source.pk if source else None,
         host_id=wanted.pk if wanted else None,
+        group=joined,
     )
     reserved_id = uuid.uuid4()
     placement_claim(
@@ -66,7 +70,7 @@ def reservation_create(
     )
     placement = Placement.objects.defer("record").get(consumer_id=reserved_id)
     expires_at = timezone.now() + timedelta(seconds=expires_s)
-    Reservation.objects.create(id=reserved_id, placement=placement, policy=chosen, expires_at=expires_at)
+    Reservation.objects.create(id=reserved_id, placement=placement, policy=chosen, group=joined, expires_at=expires_at)
     message = f"Reserved room on {placement.host_name} for {expires_s} s"
     event_record(kind="placement.reserve", target_type="placement", target=placement, actor=actor, message=message)
     return placement
@@ -106,11 +110,12 @@ def reservation_expire(*, placement_id: uuid.UUID, now: datetime) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """What a new VM gets of a reservation: its id, its host, and the policy by which that was chosen."""
+    """What a new VM gets of a reservation: its id, its host, and the policy and group by which that was chosen."""
 
     id: uuid.UUID
     host: Host
     policy: Policy | None
+    group: PlacementGroup | None
 
 
 def reservation_take(
@@ -123,19 +128,19 @@ def reservation_take(
         detail = "There is no such reservation, or it is taken or over. Reserve again."
         raise refused("placement", "placement.not_reserved", detail)
     held = Allocation.objects.select_related("host").get(consumer_id=reservation.pk)
-    short = _short(held, demand) or _unable(held.host, architecture, firmware)
+    short = _short(held, demand) or _unable(held.host, architecture, firmware) or _foreign(actor, reservation.group)
     if short:
         raise refused("placement", "placement.does_not_suit", short)
     host = capacity_take_over(consumer_id=reservation.pk, label=name, demand=demand)
     Placement.objects.filter(pk=reference).update(consumer_name=name, owner_id=actor.pk)
-    taken = Taken(id=reservation.pk, host=host, policy=reservation.policy)
+    taken = Taken(id=reservation.pk, host=host, policy=reservation.policy, group=reservation.group)
     reservation.delete()
     return taken
 
 
 def _locked(placement_id: uuid.UUID, *, wait: bool = True) -> Reservation | None:
     rows = Reservation.objects.select_for_update(of=("self",), skip_locked=not wait).defer("placement__record")
-    return rows.select_related("placement", "policy").filter(placement_id=placement_id).first()
+    return rows.select_related("placement", "policy", "group").filter(placement_id=placement_id).first()
 
 
 def _give_back(reservation: Reservation, *, actor: User | None, message: str) -> None:
@@ -163,3 +168,10 @@ def _unable(host: Host, architecture: str, firmware: str) -> str:
     if firmware == "uefi" and architecture not in host.uefi:
         return f"The room is on {host.name}, which has no UEFI firmware for {architecture}."
     return ""
+
+
+def _foreign(actor: User, group: PlacementGroup | None) -> str:
+    """Why a machine of this person cannot be in the group."""
+    if group is None or group.owner_id == actor.pk:
+        return ""
+    return f"The room is of the group {group.name}, which is somebody else's."

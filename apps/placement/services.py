@@ -15,7 +15,8 @@ from apps.placement.engine.decide import Decision, decide
 from apps.placement.engine.filters import RESOURCES, limit_of
 from apps.placement.engine.record import pack
 from apps.placement.engine.snapshot import HostView, Request
-from apps.placement.models import Placement
+from apps.placement.groups import group_seen, group_turn
+from apps.placement.models import Placement, PlacementGroup
 from apps.placement.policies import policy_in_force
 from apps.placement.policy.model import Policy
 from apps.placement.policy.shipped import FOR_VOLUMES, shipped
@@ -47,11 +48,12 @@ class Wish:
     firmware: str = "bios"
     image_id: uuid.UUID | None = None
     host_id: uuid.UUID | None = None
+    group: PlacementGroup | None = None
     policy: Policy
     policy_version: int | None = None
 
-    @property
     def request(self) -> Request:
+        """With its group as it is now."""
         return Request(
             vcpus=self.demand.vcpus,
             memory_mib=self.demand.claimed_memory_mib,
@@ -59,6 +61,7 @@ class Wish:
             architecture=self.architecture,
             firmware=self.firmware,
             host_id=str(self.host_id) if self.host_id else None,
+            group=group_seen(self.group) if self.group else None,
         )
 
 
@@ -75,7 +78,7 @@ def disk_wish(*, size_gib: int, host_id: uuid.UUID | None) -> Wish:
 
 def placement_preview(*, wish: Wish) -> Decision:
     """Decide without claiming anything. Raises ``Refused`` (``placement.no_host_fits``)."""
-    decision = decide(hosts=hosts_snapshot(image_id=wish.image_id), request=wish.request, policy=wish.policy)
+    decision = decide(hosts=hosts_snapshot(image_id=wish.image_id), request=wish.request(), policy=wish.policy)
     if decision.winner is None:
         raise no_host_fits(decision, host_id=wish.host_id)
     return decision
@@ -92,30 +95,33 @@ def placement_claim(
     """Claim room on the best host; a lost race takes the next candidate, then reads again.
 
     What is already held is returned as it is, so that a repeated step claims once. Raises ``Refused``, or
-    ``HostsAway`` where only a host that does not answer now has room.
+    ``HostsAway`` where only a host that does not answer now has room. Machines of one group are placed one after the
+    other, each in sight of those before it.
     """
-    held = Allocation.objects.filter(OURS, consumer_id=consumer_id).first()
-    if held is not None:
-        return Host.objects.get(pk=held.host_id)
-    for _ in range(ATTEMPTS):
-        try:
-            decision = placement_preview(wish=wish)
-        except Refused:
-            _raise_if_only_away(wish)
-            raise
-        for candidate in decision.candidates:
-            with transaction.atomic():
-                if capacity_claim(
-                    host_id=uuid.UUID(candidate.id),
-                    consumer_id=consumer_id,
-                    label=consumer_name,
-                    demand=wish.demand,
-                    kind=kind,
-                    ceiling=_ceiling(candidate, wish.policy),
-                ):
-                    host = Host.objects.get(pk=candidate.id)
-                    _record(decision, host, consumer_id, consumer_name, owner_id, wish.policy_version)
-                    return host
+    with group_turn(wish.group):
+        held = Allocation.objects.filter(OURS, consumer_id=consumer_id).first()
+        if held is not None:
+            return Host.objects.get(pk=held.host_id)
+        for _ in range(ATTEMPTS):
+            try:
+                decision = placement_preview(wish=wish)
+            except Refused:
+                _raise_if_only_away(wish)
+                raise
+            for candidate in decision.candidates:
+                with transaction.atomic():
+                    if capacity_claim(
+                        host_id=uuid.UUID(candidate.id),
+                        consumer_id=consumer_id,
+                        label=consumer_name,
+                        demand=wish.demand,
+                        kind=kind,
+                        ceiling=_ceiling(candidate, wish.policy),
+                        group_id=wish.group.pk if wish.group else None,
+                    ):
+                        host = Host.objects.get(pk=candidate.id)
+                        _record(decision, host, consumer_id, consumer_name, owner_id, wish.policy_version)
+                        return host
     raise Refused("placement.contended", "Room was found and taken by others each time. Try again.")
 
 
@@ -129,7 +135,7 @@ def _raise_if_only_away(wish: Wish) -> None:
     """A host that is away for a moment is no reason to break a wish that was accepted."""
     away = {str(pk) for pk in Host.objects.filter(status=HostStatus.UNREACHABLE).values_list("pk", flat=True)}
     views = [replace(view, up=True, age_s=0.0) for view in hosts_snapshot(image_id=wish.image_id) if view.id in away]
-    back = decide(hosts=views, request=wish.request, policy=wish.policy)
+    back = decide(hosts=views, request=wish.request(), policy=wish.policy)
     if back.winner is not None:
         names = ", ".join(host.name for host in back.candidates)
         raise HostsAway("placement.hosts_away", f"Only hosts that do not answer now have room: {names}.")

@@ -170,7 +170,7 @@ def world(
     from apps.hosts.services import fingerprint_of
     from apps.network.models import Network
     from apps.operations.services import operation_create
-    from apps.placement.models import Placement, Policy, Reservation
+    from apps.placement.models import Placement, PlacementGroup, Policy, Reservation
     from apps.storage.models import Image, Volume
 
     disk = Volume.objects.create(host=host, size_gib=1)
@@ -215,6 +215,7 @@ def world(
         "network_id": network.pk,
         **connected(member, make_vm, vm, host),
         "placement_id": placement.pk,
+        "group_id": PlacementGroup.objects.create(owner=member, name="db", rule="affinity").pk,
         "policy_id": Policy.objects.create(name="own", text="{name: own, score: [{metric: memory_free}]}").pk,
         "key_id": make_key(member).pk,
         "fingerprint": fingerprint_of(empty.offered_key),

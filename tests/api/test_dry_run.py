@@ -38,6 +38,7 @@ def world(
     from apps.hosts.models import Installation
     from apps.network.models import Network
     from apps.operations.services import operation_create
+    from apps.placement.groups import group_create
     from apps.placement.policies import policy_create
     from apps.placement.reservations import reservation_create
     from apps.storage.models import Image, ImageCopy, Volume
@@ -86,6 +87,7 @@ def world(
         "active": active,
         "failed": failed,
         "key": make_key(admin),
+        "group": group_create(actor=admin, name="db", rule="affinity"),
         "policy": policy_create(actor=admin, text="{name: own, score: [{metric: memory_free}]}"),
         "reserved": reservation_create(actor=admin, name="later", vcpus=1, memory_mib=64, disk_gib=1, host=host.name),
     }
@@ -109,6 +111,7 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, Any]]:
     volume, attached = (f"/api/v1/volumes/{world[name].pk}/" for name in ("volume", "attached"))
     passwords = {"current_password": "correct horse battery", "new_password": "staple battery correct"}
     policy = f"/api/v1/policies/{world['policy'].pk}/"
+    groups = "/api/v1/placement-groups/"
     return {
         ("post", "/api/v1/vms/"): ("/api/v1/vms/", new_vm),
         ("post", "/api/v1/vms/bulk/"): ("/api/v1/vms/bulk/", {"action": "reboot", "vms": ["web-1", "nobody", "web-2"]}),
@@ -169,6 +172,8 @@ def requests(world: dict[str, Any]) -> dict[tuple[str, str], tuple[str, Any]]:
         ("delete", "/api/v1/hosts/{host_id}/"): (host, None),
         ("post", "/api/v1/hosts/{host_id}/trust/"): (f"{host}trust/", {"fingerprint": fingerprint}),
         ("post", "/api/v1/hosts/{host_id}/probe/"): (f"{host}probe/", {}),
+        ("post", "/api/v1/placement-groups/"): (groups, {"name": "new", "rule": "soft-affinity"}),
+        ("delete", "/api/v1/placement-groups/{group_id}/"): (f"{groups}{world['group'].pk}/", None),
         ("post", "/api/v1/policies/"): ("/api/v1/policies/", {"text": "{name: new, score: [{metric: vms}]}"}),
         ("put", "/api/v1/policies/{policy_id}/"): (policy, {"text": "{name: own, score: [{metric: vms}]}"}),
         ("delete", "/api/v1/policies/{policy_id}/"): (policy, None),
@@ -229,6 +234,8 @@ CHANGES = [
     ("post", "/api/v1/differences/confirm/"),
     ("post", "/api/v1/vms/{vm_id}/snapshots/"),
     ("delete", "/api/v1/snapshots/{snapshot_id}/"),
+    ("post", "/api/v1/placement-groups/"),
+    ("delete", "/api/v1/placement-groups/{group_id}/"),
     ("post", "/api/v1/policies/"),
     ("put", "/api/v1/policies/{policy_id}/"),
     ("delete", "/api/v1/policies/{policy_id}/"),

@@ -154,3 +154,35 @@ def test_creates_by_one_policy_do_not_wait_for_each_other(member: Any, host: Any
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
         create_by(member, image, "web-1")
         assert pool.submit(other).result(10) == "web-2"
+
+
+@pytest.mark.parametrize(("first", "code"), [("create", "in_use"), ("delete", "unknown")])
+def test_a_group_is_joined_or_deleted_and_never_both(member: Any, host: Any, image: Any, first: str, code: str) -> None:
+    from django.db import transaction
+
+    from apps.compute.models import VM
+    from apps.compute.services.vm import vm_create
+    from apps.placement.groups import group_create, group_delete
+    from apps.placement.models import PlacementGroup
+
+    group = group_create(actor=member, name="db", rule="affinity")
+
+    def create() -> None:
+        with transaction.atomic():
+            vm_create(actor=member, name="a", image=image.name, group="db", vcpus=1, memory_mib=256, disk_gib=2)
+
+    def delete() -> None:
+        group_delete(actor=member, group_id=group.pk)
+
+    found = crossed(create, delete) if first == "create" else crossed(delete, create)
+    assert getattr(found, "code", found) == f"placement_group.{code}"
+    there = 1 if first == "create" else 0
+    assert (VM.objects.count(), PlacementGroup.objects.count()) == (there, there)
+
+
+def test_a_group_that_two_delete_is_gone_for_the_second(member: Any) -> None:
+    from apps.placement.groups import group_create, group_delete
+
+    group = group_create(actor=member, name="db", rule="affinity")
+    found = crossed(*[lambda: group_delete(actor=member, group_id=group.pk)] * 2)
+    assert getattr(found, "code", found) == "placement_group.not_found"

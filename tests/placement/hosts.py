@@ -5,6 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from apps.placement.engine.group import Group, Member
 from apps.placement.engine.snapshot import HostView, Request, Room
 
 HOST = HostView(
@@ -69,6 +70,18 @@ def host_lists(draw: st.DrawFn) -> list[HostView]:
     ]
 
 
+def members(names: list[str]) -> tuple[Member, ...]:
+    """One of a group on each of these hosts."""
+    return tuple(Member(name=f"on-{name}", host_id=f"id-{name}", host=name) for name in names)
+
+
+groups = st.builds(
+    Group,
+    id=st.just("g"),
+    name=st.just("db"),
+    rule=st.sampled_from(["affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"]),
+    members=st.lists(st.sampled_from(["a", "b", "ab", "gone"]), max_size=4).map(members),
+)
 requests = st.builds(
     Request,
     vcpus=st.integers(0, 64),
@@ -77,4 +90,5 @@ requests = st.builds(
     architecture=st.sampled_from(["x86_64", "aarch64", ""]),
     firmware=st.sampled_from(["bios", "bios", "uefi"]),
     host_id=st.sampled_from([None, None, None, "id-a", "id-nowhere"]),
+    group=st.none() | groups,
 )

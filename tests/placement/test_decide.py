@@ -38,10 +38,14 @@ def may(view: HostView, request: Request, policy: Policy) -> bool:
     values = {
         name: str(value).lower() if isinstance(value, bool) else f"{value}" for name, value in view.labels.items()
     }
+    group = request.group
+    there = {member.host_id for member in group.members} if group else set()
     return (
         view.up
         and view.enabled
         and request.host_id in (None, view.id)
+        and not (group and group.rule == "anti-affinity" and view.id in there)
+        and not (group and group.rule == "affinity" and there and view.id not in there)
         and (not request.architecture or request.architecture in view.architectures)
         and (request.firmware == "bios" or request.architecture in view.uefi)
         and (wants.fresh_within_s is None or (view.age_s is not None and view.age_s <= wants.fresh_within_s))

@@ -84,8 +84,8 @@ WRONG = {
         (3, "score[0].metric", "metric", "does not collect yet"),
     ),
     "a metric without data in a formula": (
-        "name: p\nscore:\n  - metric: memory_free + group_vms\n",
-        (3, "score[0].metric", "metric", "no groups of VMs yet"),
+        "name: p\nscore:\n  - metric: memory_free + temperature\n",
+        (3, "score[0].metric", "metric", "no host reports its temperature yet"),
     ),
     "a filter without data": (
         "name: p\nfilters:\n\n  cpu_features: [avx2]\n" + SCORE,

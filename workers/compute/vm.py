@@ -94,6 +94,7 @@ def _place(run: Run, vm: VM) -> Host:
                 firmware=vm.firmware,
                 image_id=vm.image_id,
                 host_id=uuid.UUID(wanted) if wanted else None,
+                group=vm.group,
             ),
         )
         VM.objects.filter(pk=vm.pk).update(host=host)

@@ -40,6 +40,7 @@ class VMSerializer(serializers.ModelSerializer[VM]):
     size = serializers.CharField(source="size_id", allow_null=True, read_only=True)
     image = serializers.CharField(source="image.name", default=None, allow_null=True, read_only=True)
     policy = serializers.CharField(source="policy.name", default=None, allow_null=True, read_only=True)
+    group = serializers.CharField(source="group.name", default=None, allow_null=True, read_only=True)
     architecture = serializers.CharField(read_only=True)
     rescued = serializers.BooleanField(read_only=True, help_text="Whether it is booted from a rescue system.")
     cdrom = serializers.CharField(source="cdrom.name", default=None, allow_null=True, read_only=True)
@@ -66,6 +67,7 @@ class VMSerializer(serializers.ModelSerializer[VM]):
             "max_memory_mib",
             "image",
             "policy",
+            "group",
             "architecture",
             "firmware",
             "devices",
@@ -110,6 +112,7 @@ class VMCreateSerializer(StrictSerializer):
     host = serializers.CharField(max_length=63, required=False)
     network = serializers.CharField(max_length=63, required=False, help_text="Id or name; default: the host's own.")
     policy = serializers.CharField(max_length=63, required=False, help_text="Id or name; default: the installation's.")
+    group = serializers.CharField(max_length=63, required=False, help_text="A placement group of yours, by id or name.")
     placement = serializers.UUIDField(required=False, help_text="A reservation, whose room it takes.")
     tags = serializers.ListField(child=serializers.CharField(), max_length=20, required=False)
     start_on_boot = serializers.BooleanField(required=False)
@@ -142,13 +145,14 @@ class VMFilter(filters.FilterSet):
     status = filters.MultipleChoiceFilter(choices=[(status, status) for status in STATUSES])
     host = ReferenceFilter(field_name="host")
     image = ReferenceFilter(field_name="image")
+    group = ReferenceFilter(field_name="group")
     name = filters.CharFilter()
     tag = filters.CharFilter(method="with_tag")
     search = filters.CharFilter(field_name="name", lookup_expr="icontains")
 
     class Meta:
         model = VM
-        fields = ["status", "host", "image", "name", "tag", "search"]
+        fields = ["status", "host", "image", "group", "name", "tag", "search"]
 
     def filter_queryset(self, queryset: QuerySet[VM]) -> QuerySet[VM]:
         """What is in the trash is listed only if asked for by its status."""
@@ -171,6 +175,7 @@ def as_serialized(row: dict[str, Any]) -> dict[str, Any]:
         "host": row["host__name"],
         "image": row["image__name"],
         "policy": row["policy__name"],
+        "group": row["group__name"],
         "size": row["size_id"],
         "observed_at": row["seen_at"],
         "architecture": row["image__architecture"] or "x86_64",

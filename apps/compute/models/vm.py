@@ -10,7 +10,7 @@ from django.utils import timezone
 from apps.hosts.capacity import Demand
 from apps.hosts.models import Host
 from apps.network.models import Network
-from apps.placement.models import Policy
+from apps.placement.models import PlacementGroup, Policy
 from apps.storage.models import Devices, Firmware, Image, Volume
 
 
@@ -76,6 +76,7 @@ class VM(models.Model):
     policy = models.ForeignKey(
         Policy, on_delete=models.PROTECT, null=True, related_name="vms", help_text="Empty: the installation's default."
     )
+    group = models.ForeignKey(PlacementGroup, on_delete=models.PROTECT, null=True, related_name="vms")
     root_volume = models.OneToOneField(Volume, on_delete=models.SET_NULL, null=True, related_name="vm")
     firmware = models.CharField(max_length=4, choices=Firmware.choices, default=Firmware.BIOS)
     devices = models.CharField(max_length=10, choices=Devices.choices, default=Devices.VIRTIO)

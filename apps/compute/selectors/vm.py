@@ -37,7 +37,7 @@ ROW = [
     "id", "name", "status", "reason", "power", "seen_at", "desired_power", "host_id", "host__name", "size_id", "vcpus",
     "memory_mib", "disk_gib", "max_vcpus", "max_memory_mib", "image__name", "observed_addresses", "protected",
     "start_on_boot", "boot_order", "tags", "notes", "created_at", "image__architecture", "firmware", "devices",
-    "rescue_image_id", "cdrom__name", "policy__name", "trashed_until",
+    "rescue_image_id", "cdrom__name", "policy__name", "group__name", "trashed_until",
 ]  # fmt: skip
 
 
@@ -47,9 +47,8 @@ def vms_for(*, actor: User) -> QuerySet[VM]:
     Host, image and NICs come with them, in a constant number of queries.
     """
     found = VM.objects.annotate(status=STATUS, seen_at=SEEN_AT)
-    found = found.select_related("host", "image", "size", "owner", "rescue_image", "cdrom", "policy").prefetch_related(
-        "nics"
-    )
+    found = found.select_related("host", "image", "size", "owner", "rescue_image", "cdrom", "policy", "group")
+    found = found.prefetch_related("nics")
     return found if actor.is_admin else found.filter(owner=actor)
 
 

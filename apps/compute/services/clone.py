@@ -19,7 +19,8 @@ from apps.operations.models import Operation
 from apps.operations.services import operation_create
 from apps.placement.services import placement_preview, wish_of
 
-# What a clone has from its origin. Its id, addresses, power and protection are its own.
+# What a clone has from its origin. Its id, addresses, power and protection are its own. It is in no placement group: it
+# comes to its origin's host, which the rule of a group may forbid.
 SAME = (
     "size", "vcpus", "memory_mib", "disk_gib", "max_vcpus", "max_memory_mib", "image", "firmware", "devices",
     "ssh_keys", "user_data", "start_on_boot", "boot_order", "tags", "policy",
@@ -68,5 +69,6 @@ def _plan(actor: User, origin: VM, clone: VM) -> Plan:
         f"copy the disk of {origin.name}, which stays off meanwhile",
         "reserve an address of its own",
         f"define {clone.libvirt_name} and start it",
+        *([f"leave it out of the group {origin.group}"] if origin.group else []),
     )
     return Plan(host=host, changes=changes)

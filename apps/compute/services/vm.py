@@ -22,14 +22,15 @@ from apps.envelope.mutation import Plan
 from apps.errors import Conflict, refused
 from apps.events.services import event_record
 from apps.hosts.capacity import Demand
-from apps.hosts.models import Host
+from apps.hosts.models import Allocation, Host
 from apps.hosts.selectors import host_wanted
 from apps.names import valid_name
 from apps.network.models import Network
 from apps.network.selectors import network_wanted
 from apps.operations.models import Operation
 from apps.operations.services import operation_create
-from apps.placement.models import Policy
+from apps.placement.groups import group_wanted
+from apps.placement.models import PlacementGroup, Policy
 from apps.placement.policies import policy_wanted
 from apps.placement.reservations import Taken, reservation_take
 from apps.placement.services import placement_preview, wish_of
@@ -60,10 +61,11 @@ def vm_create(
     devices: str | None = None,
     network: str | None = None,
     policy: str | None = None,
+    group: str | None = None,
     placement: uuid.UUID | None = None,
 ) -> VMChange:
     """Wish for a VM of a size or of own numbers. "No host fits" is said at once; room is claimed by a worker, or was
-    reserved before (``placement``), which then chose host and policy.
+    reserved before (``placement``), which then chose host, policy and group.
 
     Raises ``Refused`` naming the field, ``Conflict`` for a name that is taken.
     """
@@ -82,11 +84,12 @@ def vm_create(
     machine = machine_wanted(image=source, firmware=firmware, devices=devices)
     claim = replace(demand, memory_mib=max_memory_mib or demand.memory_mib)
     if placement is not None:
-        place = _reserved(actor, placement, name, claim, source, machine, wanted_host, policy)
+        place = _reserved(actor, placement, name, claim, source, machine, wanted_host, policy, group)
     else:
         of_size = chosen_size.policy if chosen_size else None
         chosen = policy_wanted(reference=policy) if policy else of_size
-        place = _place(claim, source, machine, wanted_host, chosen)
+        joined = group_wanted(actor=actor, reference=group) if group else None
+        place = _place(claim, source, machine, wanted_host, chosen, joined)
     vm = VM(
         id=place.id,
         owner=actor,
@@ -103,6 +106,7 @@ def vm_create(
         firmware=machine.firmware,
         devices=machine.devices,
         policy=place.policy,
+        group=place.group,
         ssh_keys=[key.public_key for key in keys],
         user_data=user_data,
         tags=checked_tags(tags or []),
@@ -121,7 +125,14 @@ def vm_create(
     return VMChange(vm=vm, operation=operation, plan=_create_plan(actor, vm, place.host))
 
 
-def _place(claim: Demand, image: Image, machine: Machine, host: Host | None, chosen: Policy | None) -> Taken:
+def _place(
+    claim: Demand,
+    image: Image,
+    machine: Machine,
+    host: Host | None,
+    chosen: Policy | None,
+    group: PlacementGroup | None,
+) -> Taken:
     """Where it would go now; a worker decides."""
     wish = wish_of(
         chosen=chosen,
@@ -130,9 +141,10 @@ def _place(claim: Demand, image: Image, machine: Machine, host: Host | None, cho
         firmware=machine.firmware,
         image_id=image.pk,
         host_id=host.pk if host else None,
+        group=group,
     )
     decision = placement_preview(wish=wish)
-    return Taken(id=uuid.uuid4(), host=Host.objects.get(pk=decision.best.id), policy=chosen)
+    return Taken(id=uuid.uuid4(), host=Host.objects.get(pk=decision.best.id), policy=chosen, group=group)
 
 
 def _reserved(
@@ -144,10 +156,13 @@ def _reserved(
     machine: Machine,
     host: Host | None,
     policy: str | None,
+    group: str | None,
 ) -> Taken:
     """The room of a reservation, which has chosen its host already."""
     if policy is not None:
         raise refused("policy", "placement.and_policy", "The reservation was made by its own policy. Leave policy out.")
+    if group is not None:
+        raise refused("group", "placement.and_group", "The reservation says which group it is of. Leave group out.")
     taken = reservation_take(
         actor=actor,
         reference=placement,
@@ -180,6 +195,8 @@ def _create_plan(actor: User, vm: VM, host: Host) -> Plan:
         "reserve an address",
         f"define {vm.libvirt_name} ({vm.architecture}, {vm.get_firmware_display()}) and start it",
     ]
+    if vm.group:
+        changes.append(f"have it in the group {vm.group} ({vm.group.rule})")
     if vm.image and not vm.image.copies.filter(host=host, ready=True).exists():
         changes.insert(1, f"send the image {vm.image} to {where}")
     return Plan(host=host.name if actor.is_admin else None, changes=tuple(changes))
@@ -359,6 +376,7 @@ def vm_rename(*, actor: User, vm_id: uuid.UUID, name: str) -> VM:
     try:
         with transaction.atomic():
             VM.objects.filter(pk=vm.pk).update(name=name)
+            Allocation.objects.filter(consumer_id=vm.pk).update(label=name)
     except IntegrityError as error:
         raise refused("name", "vm.name_taken", f"There is already a VM named {name!r}.") from error
     old, vm.name = vm.name, name

@@ -9,7 +9,7 @@ import numpy as np
 
 from apps.placement.engine.filters import FILTERS
 from apps.placement.engine.snapshot import Bools, Floats, HostView, Request, Snapshot
-from apps.placement.engine.terms import raw, weighed
+from apps.placement.engine.terms import raw, terms_of, weighed
 from apps.placement.policy.model import Policy
 
 NAMED = 5
@@ -96,7 +96,8 @@ class Decision:
         return Verdict(host_id=host.id, host=host.name, **more)
 
     def _shares(self, indices: list[int]) -> dict[int, tuple[Share, ...]]:
-        columns = [(term.name, raw(term, self.snapshot, self.request, self.policy), term) for term in self.policy.terms]
+        terms = terms_of(self.request, self.policy)
+        columns = [(term.name, raw(term, self.snapshot, self.request, self.policy), term) for term in terms]
         added = [(name, values, weighed(term, values, self.fits)) for name, values, term in columns]
         return {
             index: tuple(
@@ -145,7 +146,7 @@ def decide(*, hosts: Snapshot | Iterable[HostView], request: Request, policy: Po
         if mask is not None:
             fits &= mask
     scores = np.zeros(len(snapshot))
-    for term in policy.terms:
+    for term in terms_of(request, policy):
         scores += weighed(term, raw(term, snapshot, request, policy), fits)
     scores[~fits] = -np.inf
     return Decision(snapshot=snapshot, request=request, policy=policy, fits=fits, scores=scores)

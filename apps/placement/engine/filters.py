@@ -7,6 +7,9 @@ can switch the former off.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
+from apps.placement.engine.group import AFFINITY, ANTI_AFFINITY, Group
 from apps.placement.engine.snapshot import Bools, HostView, Label, Request, Room, Rooms, Snapshot
 from apps.placement.policy.model import LabelRule, Policy
 
@@ -109,6 +112,41 @@ def _has_image(snapshot: Snapshot, policy: Policy) -> Bools | None:
 def _few_vms(snapshot: Snapshot, policy: Policy) -> Bools | None:
     most = policy.filters.max_vms
     return None if most is None else snapshot.numbers("vms") < most
+
+
+def _ruled(request: Request, rule: str) -> Group | None:
+    """The group, where it has this rule and somebody in it is placed: the first may go anywhere."""
+    return request.group if request.group and request.group.rule == rule and request.group.members else None
+
+
+def _holds(snapshot: Snapshot, group: Group) -> Bools:
+    there = group.host_ids
+    return np.fromiter((host.id in there for host in snapshot.hosts), dtype=np.bool_, count=len(snapshot))
+
+
+def _together(snapshot: Snapshot, request: Request) -> Bools | None:
+    group = _ruled(request, AFFINITY)
+    return _holds(snapshot, group) if group else None
+
+
+def _apart(snapshot: Snapshot, request: Request) -> Bools | None:
+    group = _ruled(request, ANTI_AFFINITY)
+    return ~_holds(snapshot, group) if group else None
+
+
+def _group_filter(name: str, mask: Callable[[Snapshot, Request], Bools | None], says: str) -> Filter:
+    def passes(snapshot: Snapshot, request: Request, _: Policy) -> Bools | None:
+        return mask(snapshot, request)
+
+    def reason(host: HostView, request: Request, _: Policy) -> str:
+        group = request.group
+        return says.format(on=group.on(host.id), group=group.name, hosts=group.hosts, rule=name) if group else ""
+
+    def change(host: HostView, request: Request, _: Policy) -> str:
+        group = request.group.name if request.group else ""
+        return f"have {host.name} take it outside of group {group}"
+
+    return Filter(name=name, passes=passes, reason=reason, change=change)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +263,8 @@ FILTERS: tuple[Filter, ...] = (
         ),
         change=lambda host, request, _: f"install UEFI firmware for {request.architecture} on {host.name}",
     ),
+    _group_filter(AFFINITY, _together, "group {group} is on {hosts} ({rule})"),
+    _group_filter(ANTI_AFFINITY, _apart, "already runs {on} of group {group} ({rule})"),
     Filter(
         name="accelerator",
         passes=lambda snapshot, _, policy: _accelerator(snapshot, policy),

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from apps.placement.engine.decide import Decision, decide
+from apps.placement.engine.group import Group, Member
 from apps.placement.engine.snapshot import HostView, Request, Room
 from apps.placement.policy.language import policy_read
 from apps.placement.policy.tree import PolicyError
@@ -43,7 +44,7 @@ def pack(decision: Decision) -> Record:
     head = {
         "engine": ENGINE,
         "policy": decision.policy.text,
-        "request": asdict(replace(decision.request, host_id=wanted)),
+        "request": asdict(replace(decision.request, host_id=wanted, group=_by_names(decision.request.group))),
     }
     content = json.dumps(head, separators=(",", ":")) + "\n" + columns
     digest = hashlib.sha256(columns.encode()).hexdigest()
@@ -80,7 +81,17 @@ def kept(content: bytes) -> Kept:
 
 def _again(head: dict[str, Any], seen: dict[str, list[Any]]) -> Decision:
     hosts = [_host(seen, number) for number in range(len(seen["name"]))]
-    return decide(hosts=hosts, request=Request(**head["request"]), policy=policy_read(head["policy"]))
+    request = Request(**{**head["request"], "group": _group(head["request"].get("group"))})
+    return decide(hosts=hosts, request=request, policy=policy_read(head["policy"]))
+
+
+def _by_names(group: Group | None) -> Group | None:
+    return group and replace(group, members=tuple(replace(item, host_id=item.host) for item in group.members))
+
+
+def _group(seen: dict[str, Any] | None) -> Group | None:
+    """None: it was in no group, or the decision is from before there were any."""
+    return Group(**{**seen, "members": tuple(Member(**item) for item in seen["members"])}) if seen else None
 
 
 def _host(seen: dict[str, list[Any]], number: int) -> HostView:

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.placement.engine.group import Group
+
 Bools: TypeAlias = NDArray[np.bool_]
 Floats: TypeAlias = NDArray[np.float64]
 Label: TypeAlias = str | int | float | bool
@@ -58,6 +60,7 @@ class Request:
     architecture: str = "x86_64"
     firmware: str = "bios"
     host_id: str | None = None
+    group: Group | None = None
 
 
 def nothing_is_nothing(whole: Floats) -> Floats:

@@ -1,15 +1,18 @@
 """Who is better: the metrics as columns, and formulas over them."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 
+from apps.placement.engine.group import SOFT_AFFINITY, SOFT_ANTI_AFFINITY
 from apps.placement.engine.snapshot import Bools, Floats, HostView, Request, Rooms, Snapshot, nothing_is_nothing
-from apps.placement.policy.expression import calculate
+from apps.placement.policy.expression import Expression, Node, calculate
 from apps.placement.policy.metrics import LABEL_PREFIX
 from apps.placement.policy.model import Policy, Term
 
 BEYOND = 1e15
+GROUP = Node(operation="metric", name="group_vms")
 Column = Callable[[Snapshot, Request, Policy], Floats]
 
 
@@ -103,6 +106,12 @@ def _native(snapshot: Snapshot, request: Request, _policy: Policy) -> Floats:
     return same.astype(np.float64)
 
 
+def _group_vms(snapshot: Snapshot, request: Request, _policy: Policy) -> Floats:
+    members = request.group.members if request.group else ()
+    on = Counter(member.host_id for member in members)
+    return np.array([on[host.id] for host in snapshot.hosts], dtype=np.float64)
+
+
 COLUMNS: dict[str, Column] = {
     "vcpus_free": _vcpus,
     "vcpus_free_share": _vcpus_share,
@@ -113,6 +122,7 @@ COLUMNS: dict[str, Column] = {
     "disk_free_share": _disk_share,
     "imbalance": _imbalance,
     "vms": lambda snapshot, *_: snapshot.numbers("vms"),
+    "group_vms": _group_vms,
     "image_cached": lambda snapshot, *_: snapshot.numbers("image_cached"),
     "native": _native,
     "kvm": lambda snapshot, *_: snapshot.truths("kvm", lambda host: host.accelerator == "kvm").astype(np.float64),
@@ -146,6 +156,19 @@ _BINARY: dict[str, Callable[[Floats, Floats], Floats]] = {
     "min": np.minimum,
     "max": np.maximum,
 }
+
+
+def terms_of(request: Request, policy: Policy) -> tuple[Term, ...]:
+    """The policy's, and that of a soft rule: each machine of the group counts more than all terms that spread the
+    candidates over 0 to 1 do together, so that the policy decides between hosts which are equal for the group.
+    """
+    rule = request.group.rule if request.group else None
+    if rule not in (SOFT_AFFINITY, SOFT_ANTI_AFFINITY):
+        return policy.terms
+    weight = 1 + sum(term.weight for term in policy.terms)
+    prefer = "high" if rule == SOFT_AFFINITY else "low"
+    soft = Term(expression=Expression(text=rule, root=GROUP), weight=weight, prefer=prefer, normalise="none")
+    return (*policy.terms, soft)
 
 
 def raw(term: Term, snapshot: Snapshot, request: Request, policy: Policy) -> Floats:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from apps.placement.engine.decide import decide
 from apps.placement.engine.filters import RESOURCES, limit_of
+from apps.placement.engine.group import Member
 from apps.placement.engine.snapshot import HostView, Request, Room, Snapshot
 from apps.placement.engine.terms import COLUMNS
 from apps.placement.policy.model import Policy
@@ -19,7 +20,10 @@ NOTHING = Request(vcpus=0, memory_mib=0, disk_gib=0)
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What is on a host and can be on another: a machine with its disks, or a volume. ``host`` is a name."""
+    """What is on a host and can be on another: a machine with its disks, or a volume. ``host`` is a name.
+
+    Who is in a group is seen from the machines, not from the request.
+    """
 
     id: str
     name: str
@@ -78,13 +82,15 @@ def losses(cloud: Cloud) -> tuple[Loss, ...]:
     on: dict[str, list[Machine]] = {}
     for machine in cloud.machines:
         on.setdefault(machine.host, []).append(machine)
-    found = [_loss(cloud, host.name, on[host.name]) for host in cloud.hosts if host.name in on]
+    grouped = [machine for machine in cloud.machines if machine.request.group]
+    found = [_loss(cloud, host.name, on[host.name], grouped) for host in cloud.hosts if host.name in on]
     return tuple(sorted(found, key=lambda loss: (-len(loss.homeless), loss.host)))
 
 
-def _loss(cloud: Cloud, name: str, machines: list[Machine]) -> Loss:
+def _loss(cloud: Cloud, name: str, machines: list[Machine], grouped: list[Machine]) -> Loss:
     """As ``left``, without the cloud that it would leave behind."""
-    draft = _Draft(host for host in cloud.hosts if host.name != name)
+    staying = [machine for machine in grouped if machine.host != name]
+    draft = _Draft((host for host in cloud.hosts if host.name != name), staying)
     homeless = tuple(machine for machine in _largest_first(machines) if draft.place(machine) is None)
     return Loss(host=name, machines=len(machines), homeless=homeless)
 
@@ -176,7 +182,7 @@ def hosts_in_use(hosts: Iterable[HostView]) -> int:
 
 def _placed(cloud: Cloud, machines: Sequence[Machine], *, largest_first: bool = True) -> Moved:
     """Place them one after the other; each sees what the ones before it took."""
-    draft = _Draft(cloud.hosts)
+    draft = _Draft(cloud.hosts, cloud.machines)
     order = _largest_first(machines) if largest_first else machines
     found: list[tuple[Machine, str]] = []
     homeless: list[Machine] = []
@@ -201,17 +207,22 @@ def _size(machine: Machine) -> tuple[int, int, int, str, str]:
 
 class _Draft(Snapshot):
     """A snapshot of its own in which room is taken. Only what a machine changes is written, so that thousands of
-    machines are placed without reading all hosts again for each.
+    machines are placed without reading all hosts again for each. Who joins a group sees those that have a place.
     """
 
-    def __init__(self, hosts: Iterable[HostView]) -> None:
+    def __init__(self, hosts: Iterable[HostView], staying: Iterable[Machine]) -> None:
         super().__init__(hosts)
         self._index = {host.id: number for number, host in enumerate(self.hosts)}
         self._taken = [[0, 0, 0, 0] for _ in self.hosts]
+        self._members: dict[str, tuple[Member, ...]] = {}
+        ids = {host.name: host.id for host in self.hosts}
+        for machine in staying:
+            if machine.host in ids:
+                self._join(machine, ids[machine.host], machine.host)
 
     def place(self, machine: Machine) -> str | None:
         """Take the room where the machine's policy wants it; the value is the host's name."""
-        winner = decide(hosts=self, request=machine.request, policy=machine.policy).winner
+        winner = decide(hosts=self, request=self._among(machine.request), policy=machine.policy).winner
         if winner is None:
             return None
         number = self._index[winner.id]
@@ -223,7 +234,18 @@ class _Draft(Snapshot):
         if machine.guest:
             self.numbers("vms")[number] += 1
             taken[3] += 1
+        self._join(machine, winner.id, winner.name)
         return winner.name
+
+    def _join(self, machine: Machine, host_id: str, host: str) -> None:
+        if group := machine.request.group:
+            joined = Member(name=machine.name, host_id=host_id, host=host)
+            self._members[group.id] = (*self._members.get(group.id, ()), joined)
+
+    def _among(self, request: Request) -> Request:
+        """With its group as it is in this draft."""
+        group = request.group
+        return replace(request, group=replace(group, members=self._members.get(group.id, ()))) if group else request
 
     def result(self) -> tuple[HostView, ...]:
         """The hosts with what was taken."""

@@ -12,6 +12,7 @@ from apps.placement.policy.metrics import METRICS
 from apps.placement.policy.model import Filters, LabelRule, Policy, PowerModel, Term
 from apps.placement.policy.tree import PolicyError, Problem, compose, problem
 
+OF_GROUPS = "that is the rule of a placement group, which a VM joins when it is created"
 NAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 LABEL = Text(most=63, pattern=r"[a-z][a-z0-9_]{0,62}", says="the name of a label (a-z, 0-9, _)")
 VALUES = OneOrMore(of=Text(most=63, says="the value of a label"), most=20)
@@ -75,9 +76,9 @@ FILTERS = Record(
     reasons={
         "cpu_features": "hosts do not report their CPU features yet",
         "network": "every host has the default network; another one fixes the host already",
-        "affinity": "there are no groups of VMs yet",
-        "anti_affinity": "there are no groups of VMs yet",
-        "group": "there are no groups of VMs yet",
+        "affinity": OF_GROUPS,
+        "anti_affinity": OF_GROUPS,
+        "group": OF_GROUPS,
         "pool": "a host has one pool, whose room the filter disk knows",
         "taints": "write labels with refuse",
         "cpu_load": "measured load needs metrics, which are not collected yet",

@@ -30,6 +30,7 @@ METRICS = {
             meaning="distance between the used shares of vCPUs and memory: what is left of one alone is no use",
         ),
         Metric(name="vms", unit="VMs", meaning="machines on the host before this one"),
+        Metric(name="group_vms", unit="VMs", meaning="machines on the host that are of the VM's placement group"),
         Metric(name="image_cached", unit="0 or 1", meaning="the image is on the host already"),
         Metric(name="native", unit="0 or 1", meaning="the host's CPU is of the guest's architecture"),
         Metric(name="kvm", unit="0 or 1", meaning="the host runs guests with KVM, not by emulation"),
@@ -49,6 +50,5 @@ NO_DATA = {
     "disk_load": "measured load needs the metrics of the host agent, which Cloudsite does not collect yet",
     "network_load": "measured load needs the metrics of the host agent, which Cloudsite does not collect yet",
     "watts_measured": "no host reports measured power yet; watts comes from the power model",
-    "group_vms": "there are no groups of VMs yet",
     "temperature": "no host reports its temperature yet",
 }
