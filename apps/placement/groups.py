@@ -29,6 +29,11 @@ def groups_for(*, actor: User) -> QuerySet[PlacementGroup]:
     return found if actor.is_admin else found.filter(owner=actor)
 
 
+def groups_owned(*, actor: User) -> QuerySet[PlacementGroup]:
+    """Those that the actor's machines can join; an administrator's, too, are only their own."""
+    return PlacementGroup.objects.filter(owner=actor).order_by("name")
+
+
 def group_for(*, actor: User, group_id: uuid.UUID, lock: bool = False) -> PlacementGroup:
     """One, locked for the transaction if asked. Raises ``NotFound`` for a foreign one as for a missing one."""
     one = groups_for(actor=actor).filter(pk=group_id)
@@ -41,7 +46,7 @@ def group_for(*, actor: User, group_id: uuid.UUID, lock: bool = False) -> Placem
 def group_wanted(*, actor: User, reference: str, lock: bool = True) -> PlacementGroup:
     """The actor's own group that a body names, held for the transaction if it is to be joined. Raises ``Refused``."""
     group_id = as_id(reference)
-    own = PlacementGroup.objects.filter(owner=actor, **({"pk": group_id} if group_id else {"name": reference}))
+    own = groups_owned(actor=actor).filter(**({"pk": group_id} if group_id else {"name": reference}))
     found = (own.select_for_update(no_key=True) if lock else own).first()
     if found is None:
         detail = f"There is no placement group {reference[:63]!r} of yours."

@@ -8,6 +8,7 @@ import pytest
 from apps.accounts.models import SSHKey
 from apps.compute.models import VM
 from apps.operations.models import Operation
+from apps.placement.groups import group_create
 from apps.placement.policies import policies_ensure
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPaHkqXhTOWxAXTGXhmnrXLfSeK3sBpU9tvyiPbJbAn6 you@laptop"
@@ -56,6 +57,20 @@ def test_the_policy_is_chosen_at_creation(client: Any, admin: Any, wish: dict[st
     assert vm.policy is not None and vm.policy.name == "pack"
     assert "<dd>pack</dd>" in client.get(f"/vms/{vm.pk}/").content.decode()
     assert client.post("/vms/new/", {**wish, "policy": "sprad", "intent": "create"}).status_code == 422
+
+
+def test_a_group_is_joined_by_who_has_one(client: Any, admin: Any, member: Any, wish: dict[str, Any]) -> None:
+    client.force_login(admin)
+    group_create(actor=member, name="web", rule="affinity")
+    assert "Placement group" not in client.get("/vms/new/").content.decode()
+    group_create(actor=admin, name="db", rule="anti-affinity")
+    page = client.get("/vms/new/").content.decode()
+    assert "db (anti-affinity)" in page and "web (affinity)" not in page
+    assert client.post("/vms/new/", {**wish, "group": "web", "intent": "create"}).status_code == 422
+    client.post("/vms/new/", {**wish, "group": "db", "intent": "create"})
+    vm = VM.objects.get()
+    assert vm.group is not None and vm.group.name == "db"
+    assert '<dd>db <span class="tag">anti-affinity</span></dd>' in client.get(f"/vms/{vm.pk}/").content.decode()
 
 
 def test_a_pasted_key_is_saved_and_used(client: Any, member: Any, wish: dict[str, Any]) -> None:

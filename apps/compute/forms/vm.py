@@ -13,6 +13,7 @@ from apps.compute.selectors.vm import STATUS, STATUSES, sizes
 from apps.hosts.selectors import hosts_for
 from apps.network.models import NetworkPhase
 from apps.network.selectors import networks_for
+from apps.placement.groups import groups_owned
 from apps.placement.policies import policies
 from apps.storage.models import Devices, Firmware
 from apps.storage.selectors import images_usable
@@ -100,6 +101,7 @@ class VMCreateForm(forms.Form):
     )
     host = forms.ChoiceField(required=False, help_text="Cloudsite chooses it by the policy.")
     policy = forms.ChoiceField(required=False, label="Placement policy", help_text="It says what the best host is.")
+    group = forms.ChoiceField(required=False, label="Placement group", help_text="Together with others, or apart.")
     network = forms.ChoiceField(required=False, help_text="A network is on one host, and so is a machine in it.")
     tags = forms.CharField(required=False, help_text="Separated by commas.")
     start_on_boot = forms.BooleanField(label="Start it again when its host has rebooted", required=False, initial=True)
@@ -143,6 +145,10 @@ class VMCreateForm(forms.Form):
         self._choices("network", [("", "The host's own"), *networks])
         chosen = [(policy.name, policy.name) for policy in policies()]
         self._choices("policy", [("", f"The default ({settings.DEFAULT_POLICY})"), *chosen])
+        groups = [(group.name, f"{group.name} ({group.rule})") for group in groups_owned(actor=actor)]
+        self._choices("group", [("", "None"), *groups])
+        if not groups:
+            del self.fields["group"]
         if actor.is_admin:
             hosts = hosts_for(actor=actor).filter(enabled=True)
             self._choices("host", [("", "Choose for me"), *((host.name, host.name) for host in hosts)])
@@ -161,7 +167,8 @@ class VMCreateForm(forms.Form):
     @property
     def has_advanced(self) -> bool:
         """Whether the advanced part holds something, so that it is shown open."""
-        names = ("user_data", "tags", "host", "policy", "network", "firmware", "devices", "max_vcpus", "max_memory_mib")
+        names = ["user_data", "tags", "host", "policy", "group", "network", "firmware", "devices"]
+        names += ["max_vcpus", "max_memory_mib"]
         return any(self[name].value() or self[name].errors for name in names if name in self.fields)
 
     @property
@@ -187,6 +194,7 @@ class VMCreateForm(forms.Form):
             "user_data": data["user_data"].replace("\r\n", "\n"),
             "host": data.get("host") or None,
             "policy": data["policy"] or None,
+            "group": data.get("group") or None,
             "network": data["network"] or None,
             "firmware": data["firmware"] or None,
             "devices": data["devices"] or None,
