@@ -34,7 +34,7 @@ def decisions(make_host: Any, settings: Any) -> list[Placement]:
 def left() -> list[tuple[str, bool]]:
     """Which decisions there are, and which still say why."""
     found = Placement.objects.order_by("consumer_name")
-    return [(item.consumer_name, placement_trace(placement=item) is not None) for item in found]
+    return [(item.consumer_name, placement_trace(placement=item)[0] is not None) for item in found]
 
 
 def test_traces_go_first_then_rows_and_what_is_there_stays(decisions: list[Placement]) -> None:
