@@ -131,7 +131,9 @@ def open_as(browser: Browser, live_server: Any, client: Any, complaints: list[st
 
 
 def _heard(message: ConsoleMessage, complaints: list[str]) -> None:
-    if message.type == "error" and "Failed to load resource" not in message.text:
+    """Nothing is wrong where htmx gave up a question for a newer one; one that failed is a ``htmx:sendError``."""
+    given_up = message.text.startswith(("htmx:afterRequest", "htmx:sendAbort"))
+    if message.type == "error" and not given_up and "Failed to load resource" not in message.text:
         complaints.append(f"console: {message.text}")
 
 

@@ -50,3 +50,14 @@ def test_nothing_that_waits_to_ask_is_replaced_by_its_own_answer() -> None:
         for tag in re.findall(r"<[a-z]+ [^<]*hx-trigger=[^<]*", path.read_text()):
             if "delay:" in tag:
                 assert 'hx-target="#' in tag, f"{path.name}: {tag}"
+
+
+def test_what_is_chosen_later_replaces_the_question_before() -> None:
+    """Else it waits for an answer that may take it away; that of a list must not be lost to the list's own question."""
+    for path in TEMPLATES:
+        for tag in re.findall(r"<[a-z]+ [^<]*hx-trigger=[^<]*", path.read_text()):
+            if re.search(r'hx-trigger="[^"]*change', tag):
+                assert ":replace" in tag, f"{path.name}: {tag}"
+            if 'class="filters"' in tag:
+                (target,) = re.findall(r'hx-target="(#[a-z]+)"', tag)
+                assert f'hx-sync="{target}:replace"' in tag, f"{path.name}: {tag}"

@@ -43,8 +43,16 @@ def test_create_shows_the_plan_and_then_does_it(open_as: Open, admin: Any, make_
 
 
 def test_attach_and_detach(open_as: Open, admin: Any, make_vm: Any, make_volume: Any) -> None:
-    vm, volume = make_vm(admin, "web-1"), make_volume(admin, "data")
+    other, vm, volume = make_vm(admin, "web-0"), make_vm(admin, "web-1"), make_volume(admin, "data")
     page = open_as(admin, f"/volumes/{volume.pk}/")
+    choice = page.get_by_label("Virtual machine on h1")
+    expect(choice).to_have_value(str(other.pk))
+    choice.select_option(str(vm.pk))
+    choice.blur()
+    with page.expect_response(f"**/volumes/{volume.pk}/"):
+        page.evaluate("document.body.dispatchEvent(new Event('returned'))")  # the tab was away for a moment
+    page.wait_for_function("!document.querySelector('.htmx-request, .htmx-settling')")
+    expect(choice).to_have_value(str(vm.pk))
     page.get_by_role("button", name="Attach", exact=True).click()
     expect(page.locator(".toast")).to_contain_text("put data into web-1 as disk vdc")
     expect(page.get_by_role("button", name="Detach")).to_be_disabled()
