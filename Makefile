@@ -35,6 +35,9 @@ uninstall: ## take back everything that was changed on this machine
 test: ## set everything up and run all checks and tests (ARGS="tests/foo -k bar" for some)
 	@$(BOOTSTRAP) test $(ARGS)
 
+soak: ## the long ladders, an upgrade and 2 GiB through nginx among them: half an hour, as root (ARGS="tests/soak/test_upgrade.py")
+	@$(BOOTSTRAP) soak $(ARGS)
+
 check: ## linters, types, contracts, migrations, generated files
 	@$(BOOTSTRAP) check $(ARGS)
 
@@ -53,4 +56,4 @@ lab: ## start two real libvirt hosts in namespaces and enrol them (ARGS="down --
 bench: ## measure against the same steps by hand
 	@$(BOOTSTRAP) tool bench $(ARGS)
 
-.PHONY: help run stop logs preflight manage service backup restore uninstall test check generate lock fresh lab bench
+.PHONY: help run stop logs preflight manage service backup restore uninstall test soak check generate lock fresh lab bench

@@ -23,7 +23,8 @@ from apps.network.models import Network
 from apps.storage.models import Image
 from bench.figures import Limit, Line, Result, Sample, milliseconds
 from bench.surroundings import Say
-from tests.cloud import PASSWORD, Cloud
+from tests.client import PASSWORD
+from tests.cloud import Cloud
 
 PAGE = 50
 WARM_UP = 10

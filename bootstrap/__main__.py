@@ -37,6 +37,11 @@ def test(arguments: Sequence[str]) -> int:
     return testenv.run_tests(arguments)
 
 
+def soak(arguments: Sequence[str]) -> int:
+    """The long tests that ``make test`` leaves out, or the ones named."""
+    return testenv.run_soak(arguments)
+
+
 def image(_: Sequence[str]) -> int:
     """Make the image debian-12 ready; a start runs this beside the dashboard."""
     around = installation.restore()
@@ -115,6 +120,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "restore": restoring.start,
     "uninstall": uninstall.start,
     "test": test,
+    "soak": soak,
     "check": run_checks,
     "generate": generate,
     "lock": lock_requirements,

@@ -24,10 +24,14 @@ from bootstrap.waiting import wait_until
 REQUIREMENTS = settings.CODE_DIR / "requirements" / "dev.txt"
 VENV = settings.CODE_DIR / ".venv"
 STAGE_SECONDS = 1800.0
+SOAK_SECONDS = 7200.0
+"""All of them; each test has a limit of its own."""
 # Each process begins with a half, so that what a module sets up is set up once; then they take from each other.
 FAST_STAGE = ("-n", "2", "--dist", "worksteal", "-m", "not lab", "--durations", "20")
 # Each process has a lab and a cloud of its own, and takes file after file, in their order.
 LAB_STAGE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-m", "lab", "--durations", "20")
+# One after the other: they measure, and each has this machine's libvirt to itself.
+SOAK = ("-m", "soak", "-n", "0", "-rA", "--durations", "0")
 TESTS_FAILED = 1
 NO_TESTS_COLLECTED = 5
 MOST_AGAIN = 8
@@ -165,6 +169,18 @@ def run_tests(arguments: Sequence[str]) -> int:
         say(f"{'ok  ' if status == 0 else 'FAIL'} {name}")
     sys.stdout.flush()
     return max(results.values())
+
+
+def run_soak(arguments: Sequence[str]) -> int:
+    """``make soak``: what takes too long for every landing."""
+    if not commands.is_root():
+        raise BootstrapError("These tests start whole installations on this machine: `sudo make soak`.")
+    python = str(ensure_environment())
+    with services() as environment:
+        where = [] if any(word.startswith("tests/") for word in arguments) else ["tests/soak"]
+        command = [python, "-m", "pytest", *SOAK, *where, *arguments]
+        say(f"==> {' '.join(command[1:])}")
+        return passthrough(command, timeout=SOAK_SECONDS, env=environment, cwd=settings.CODE_DIR)
 
 
 def _lab_stage(pytest: Callable[[Sequence[str]], int]) -> int:

@@ -4,7 +4,6 @@ It has a PostgreSQL of its own, databases of its own in the session's Redis, and
 first by qemu+ssh, the second by qemu+tls.
 """
 
-import logging
 import os
 import secrets
 import shutil
@@ -23,7 +22,7 @@ import redis
 
 from imagebuild.probe import ProbeKernel
 from lab.host import Host as LabHost
-from tests.bearer import Token
+from tests.client import PASSWORD, Client
 from tests.own_redis import redis_number, redis_url
 from tests.servers import PrivatePostgres
 from tests.waiting import wait_for
@@ -31,7 +30,6 @@ from tests.waiting import wait_for
 REDIS_DATABASES = 48  # those of each test process's cloud begin here, beyond those of the test processes
 ROOT = Path(__file__).resolve().parent.parent
 WEBSOCKETS = ("--ws-max-size", "65536", "--ws-per-message-deflate", "false")
-PASSWORD = "a long password for the end-to-end tests"
 
 
 def free_port() -> int:
@@ -41,7 +39,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Cloud:
+class Cloud(Client):
     """One running installation, as its user sees it."""
 
     def __init__(self, *, state_dir: Path, postgres: PrivatePostgres) -> None:
@@ -50,7 +48,7 @@ class Cloud:
         self.faults = state_dir / "faults"
         self.faults.mkdir()
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        super().__init__(f"http://127.0.0.1:{self.port}")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.log_begins: dict[str, int] = {}
         self.environment = {
@@ -65,10 +63,6 @@ class Cloud:
             "CLOUDSITE_TRASH_HOURS": "0",  # a delete is to be seen through to its end
             "CLOUDSITE_LOG_LEVEL": "DEBUG",
         }
-        logging.getLogger("httpx2").setLevel(logging.WARNING)  # every poll would be a line
-        self.token = Token(self.sign_in)
-        self.http = httpx.Client(base_url=f"{self.url}/api/v1/", timeout=30, auth=self.token)
-        self.browser = httpx.Client(base_url=self.url, timeout=30)
 
     # --- processes
     def manage(self, *arguments: str) -> str:
@@ -177,15 +171,6 @@ class Cloud:
         path.write_text("stop")
         return path
 
-    def page(self, path: str) -> httpx.Response:
-        """A page as the signed-in admin sees it."""
-        if "sessionid" not in self.browser.cookies:
-            self.browser.get("/sign-in/")
-            form = {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": self.browser.cookies["csrftoken"]}
-            answer = self.browser.post("/sign-in/", data=form, headers={"Referer": f"{self.url}/sign-in/"})
-            assert answer.status_code == 302, answer.text
-        return self.browser.get(path)
-
     def lease_is_over(self, operation: dict[str, Any]) -> None:
         """Let the time pass that a dead worker's claim stands, and have the sweep find it."""
         self.sql("UPDATE operations_operation SET lease_until = now() WHERE id = %s", operation["id"])
@@ -202,104 +187,6 @@ class Cloud:
             f"--- {path.name}\n{path.read_text(errors='replace')[-4000:]}" for path in self.state_dir.glob("*.log")
         ]
         return "\n".join(tails)
-
-    # --- the API
-    def sign_in(self) -> None:
-        body = {"username": "admin", "password": PASSWORD}
-        answer = self.http.post("token/", json=body, auth=None)
-        assert answer.status_code == 200, answer.text
-        self.token.value = answer.json()["access"]
-
-    def call(self, method: str, path: str, *, expect: int, **arguments: Any) -> Any:
-        """A call that must answer with this status."""
-        answer = self.http.request(method, path, **arguments)
-        assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text}\n{self.logs()}"
-        return answer.json() if answer.content else None
-
-    def get(self, path: str) -> Any:
-        return self.call("GET", path, expect=200)
-
-    def results(self, path: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.get(path)["results"]
-        return found
-
-    def finished(self, operation: dict[str, Any], *, seconds: float = 120) -> dict[str, Any]:
-        """The operation once it has ended."""
-
-        def ended() -> dict[str, Any] | None:
-            current: dict[str, Any] = self.get(f"operations/{operation['id']}/")
-            return current if current["status"] in ("succeeded", "failed", "cancelled") else None
-
-        try:
-            return wait_for(ended, seconds=seconds, what=f"the end of {operation['kind']}", every=0.2)
-        except AssertionError as error:
-            current = self.get("operations/" + operation["id"] + "/")
-            raise AssertionError(f"{error}\n{current}\n{self.logs()}") from error
-
-    def succeeded(self, operation: dict[str, Any], *, seconds: float = 120) -> dict[str, Any]:
-        """The operation, which must succeed."""
-        ended = self.finished(operation, seconds=seconds)
-        assert ended["status"] == "succeeded", f"{ended}\n{self.logs()}"
-        return ended
-
-    # --- virtual machines
-    def ask(self, name: str, *, image: str = "tiny", **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Ask for a small VM; the VM and the operation that creates it."""
-        numbers = {"vcpus": 1, "memory_mib": 128, "disk_gib": 1} if "size" not in more else {}
-        answer = self.call("POST", "vms/", expect=202, json={"name": name, "image": image, **numbers, **more})
-        return answer["vm"], answer["operation"]
-
-    def create(self, name: str, *, image: str = "tiny", seconds: float = 120, **more: Any) -> dict[str, Any]:
-        """A small VM once it runs."""
-        vm, operation = self.ask(name, image=image, **more)
-        self.succeeded(operation, seconds=seconds)
-        return self.vm(vm["id"])
-
-    def vm(self, vm_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.get(f"vms/{vm_id}/")
-        return found
-
-    def verb(self, vm: dict[str, Any], verb: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Start, stop and so on; the operation that was accepted."""
-        answer = self.call("POST", f"vms/{vm['id']}/{verb}/", expect=202, json=body or {})
-        operation: dict[str, Any] = answer["operation"]
-        return operation
-
-    def delete(self, vm: dict[str, Any]) -> None:
-        """Delete a VM and wait until it is gone."""
-        answer = self.call("DELETE", f"vms/{vm['id']}/", expect=202)
-        self.succeeded(answer["operation"])
-        self.call("GET", f"vms/{vm['id']}/", expect=404)
-
-    def delete_all(self) -> None:
-        """Delete what a test left, with protection taken off."""
-        waiting = []
-        for vm in self.results("vms/?limit=200"):
-            if vm["protected"]:
-                self.call("PATCH", f"vms/{vm['id']}/", expect=200, json={"protected": False})
-            answer = self.http.delete(f"vms/{vm['id']}/")
-            if answer.status_code == 202:
-                waiting.append(answer.json()["operation"])
-        for operation in waiting:
-            self.succeeded(operation)
-        wait_for(lambda: not self.results("vms/?limit=1"), seconds=60, what="the end of all VMs")
-        self.delete_volumes()
-
-    def delete_volumes(self) -> None:
-        """Delete every volume that no VM has."""
-        answers = [self.http.delete(f"volumes/{volume['id']}/") for volume in self.results("volumes/?limit=200")]
-        for answer in answers:
-            if answer.status_code == 202:
-                self.succeeded(answer.json()["operation"])
-
-    def wait_status(self, vm: dict[str, Any], status: str, *, seconds: float = 30) -> dict[str, Any]:
-        """The VM once it has this status."""
-
-        def seen() -> dict[str, Any] | None:
-            current = self.vm(vm["id"])
-            return current if current["status"] == status else None
-
-        return wait_for(seen, seconds=seconds, what=f"{vm['name']} to be {status}", every=0.1)
 
 
 @pytest.fixture(scope="session")

@@ -34,11 +34,11 @@ NAMES = ("postgres", "redis", "web", "web-lan", "worker", "beat", "watch", "cons
 class Started:
     """One ``python3 -m bootstrap run``, its output read as it appears."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], *, code: Path = CODE_DIR) -> None:
         self.began = time.monotonic()
         self.process = subprocess.Popen(
             ["/usr/bin/python3", "-m", "bootstrap", "run"],
-            cwd=CODE_DIR,
+            cwd=code,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -9,7 +9,8 @@ import pytest
 from lab.enrol import Api, enrol, withdraw
 from lab.host import Host as LabHost
 from lab.laboratory import Lab
-from tests.cloud import PASSWORD, Cloud
+from tests.client import PASSWORD
+from tests.cloud import Cloud
 
 pytestmark = pytest.mark.lab
 
