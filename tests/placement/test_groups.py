@@ -1,12 +1,12 @@
 """Placement groups: together or apart, as a must or as a wish; and no race breaks a must."""
 
-import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from apps.errors import Refused
 from apps.hosts.capacity import Demand, capacity_release
@@ -209,7 +209,8 @@ class TestParallel:
         real = services.capacity_claim
 
         def slow(**wish: Any) -> bool:
-            time.sleep(0.02)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_sleep(0.02)")
             return real(**wish)
 
         monkeypatch.setattr(services, "capacity_claim", slow)
