@@ -15,13 +15,13 @@ from bootstrap.settings import CODE_DIR
 from bootstrap.waiting import wait_until
 
 GUEST = """
-import pathlib, sys, time
+import pathlib, select, sys
 guest = pathlib.Path(sys.argv[1])
 guest.touch()
 try:
-    time.sleep(60)
+    select.select([], [], [], 60)
 finally:
-    time.sleep(0.5)
+    select.select([], [], [], 0.5)
     guest.rename(guest.with_name("gone"))
 """
 COMMAND = """
@@ -31,18 +31,18 @@ __main__.COMMANDS["test"] = lambda words: commands.passthrough([sys.executable, 
 sys.exit(__main__.main(["test", *sys.argv[1:]]))
 """
 CROWD = """
-import pathlib, time, pytest
+import pathlib, pytest, select
 
 @pytest.fixture(scope="session")
 def guest(tmp_path_factory):
     path = pathlib.Path(__file__).parent / tmp_path_factory.getbasetemp().name
     path.touch()
     yield
-    time.sleep(7)
+    select.select([], [], [], 7)
     path.unlink()
 
 def test_long(guest):
-    time.sleep(60)
+    select.select([], [], [], 60)
 """
 
 
@@ -58,7 +58,7 @@ def test_a_program_that_takes_too_long_takes_away_what_it_made(guest: Path) -> N
 
 
 def test_one_that_does_not_end_then_either_is_killed() -> None:
-    deaf = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); signal.pause()"
     with subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE, process_group=0) as process:
         assert process.stdout is not None and process.stdout.readline()
         commands.interrupt(process, seconds=0.2)
