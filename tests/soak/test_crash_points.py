@@ -24,6 +24,8 @@ from tests.faults.test_crash_points import cells
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 Wish = Callable[[VM], Any]
 MOST_POINTS = 40
+NEVER = {"vm.clone.copy.c"}
+"""In this step a clone is put off until the copy, an operation of its own, has ended; then it begins anew."""
 
 
 def machines(cloud: Cloud, count: int) -> list[VM]:
@@ -43,8 +45,8 @@ def carry_out(cloud: Cloud, kind: str, vms: list[VM], wish: Wish, *, target: Wis
 
     ``wish`` writes it and returns the operation, ``target`` says whose id its fault points carry.
     """
-    points = cells(kind, cloud.steps(kind))
-    assert 7 <= len(points) <= len(vms), points
+    points = [point for point in cells(kind, cloud.steps(kind)) if point not in NEVER]
+    assert 4 <= len(points) <= len(vms), points
     operations = []
     for vm, point in zip(vms, points, strict=False):
         with transaction.atomic():  # nobody comes by before the fault is there
