@@ -47,7 +47,7 @@ class PlacementGroupRequestSerializer(StrictSerializer):
 
 class PlacementGroupFilter(filters.FilterSet):
     name = filters.CharFilter()
-    rule = filters.ChoiceFilter(choices=GroupRule.choices)
+    rule = filters.MultipleChoiceFilter(choices=GroupRule.choices)
 
     class Meta:
         model = PlacementGroup

@@ -68,7 +68,9 @@ def capacity() -> None:
     from apps.hosts.models import Allocation, Host
     from apps.placement import services
 
-    def naive(*, host_id: uuid.UUID, consumer_id: uuid.UUID, label: str, demand: Any, kind: str, ceiling: Any) -> bool:
+    def naive(
+        *, host_id: uuid.UUID, consumer_id: uuid.UUID, label: str, demand: Any, kind: str, ceiling: Any, group_id: Any
+    ) -> bool:
         memory = demand.claimed_memory_mib
         host = Host.objects.get(pk=host_id)
         if host.memory_claimed_mib + memory > host.memory_limit_mib:
@@ -89,6 +91,7 @@ def capacity() -> None:
                 vcpus=demand.vcpus,
                 memory_mib=memory,
                 disk_gib=demand.disk_gib,
+                group_id=group_id,
             )
         return True
 
