@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -12,6 +13,8 @@ from apps.errors import AppError, refused
 MAX_LENGTH = 63
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 RULE = "1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit"
+CPU_FEATURE = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
+MOST_FEATURES = 20
 UUID_SHAPE = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -22,6 +25,18 @@ def valid_name(field: str, value: str) -> str:
     if UUID_SHAPE.fullmatch(value):
         raise refused(field, "name.like_id", "A name must not look like an id.")
     return value
+
+
+def valid_cpu_features(names: Iterable[str]) -> tuple[str, ...]:
+    """CPU features and levels that somebody asks for, each once. Raises ``Refused`` for too many, or what is none."""
+    found = tuple(sorted(set(names)))
+    if len(found) > MOST_FEATURES:
+        raise refused("cpu_features", "cpu_features.too_many", f"At most {MOST_FEATURES} CPU features are asked for.")
+    for name in found:
+        if not CPU_FEATURE.fullmatch(name):
+            detail = f"{name[:40]!r} is no CPU feature such as avx2, nor a level such as x86-64-v3."
+            raise refused("cpu_features", "cpu_features.name", detail)
+    return found
 
 
 def as_id(reference: str) -> uuid.UUID | None:

@@ -45,7 +45,13 @@ app.conf.update(
             "schedule": 5.0 * settings.TIME_SCALE,
             "options": {"expires": 15.0 * max(1.0, settings.TIME_SCALE)},
         },
-        "reconcile": {"task": "hosts.reconcile_all", "schedule": 10.0 * settings.TIME_SCALE},
+        # Often, so that hosts whose turn has come are few each time: each is read at its own interval.
+        "reconcile": {
+            "task": "hosts.reconcile_all",
+            "schedule": 2.0 * settings.TIME_SCALE,
+            "options": {"expires": 10.0 * max(1.0, settings.TIME_SCALE)},
+        },
+        "probe again": {"task": "hosts.probe_again", "schedule": 10.0 * settings.TIME_SCALE},
         "forget images": {"task": "storage.forget", "schedule": 24 * 3600.0},
         "roll up placements": {"task": "placement.roll_up", "schedule": 3600.0},
         "forget keys": {"task": "envelope.forget_keys", "schedule": 3600.0},

@@ -120,6 +120,15 @@ class virConnect:
     def getDomainCapabilities(
         self, emulatorbin: str | None, arch: str | None, machine: str | None, virttype: str | None, flags: int = 0
     ) -> str: ...
+    def baselineHypervisorCPU(
+        self,
+        emulator: str | None,
+        arch: str | None,
+        machine: str | None,
+        virttype: str | None,
+        xmlCPUs: list[str],
+        flags: int = 0,
+    ) -> str: ...
     def getInfo(self) -> list[Any]: ...
     def getCapabilities(self) -> str: ...
     def getLibVersion(self) -> int: ...
@@ -176,6 +185,7 @@ VIR_DOMAIN_SNAPSHOT_LIST_ROOTS: int
 VIR_DOMAIN_SNAPSHOT_REVERT_FORCE: int
 VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN: int
 VIR_DOMAIN_START_AUTODESTROY: int
+VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES: int
 VIR_DOMAIN_START_PAUSED: int
 VIR_DOMAIN_STATS_STATE: int
 VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA: int

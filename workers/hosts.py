@@ -16,7 +16,7 @@ from apps.hosts.services import fingerprint_of, host_set_limits
 from apps.operations.models import Operation
 from hypervisor import ssh
 from hypervisor.interface import Hypervisor
-from hypervisor.specs import AcceleratorProof, PoolSpec, VolumeSpec
+from hypervisor.specs import AcceleratorProof, HostFacts, PoolSpec, VolumeSpec
 from workers.connections import address_of, connect, connection_settings
 from workers.engine import Postpone, Run
 from workers.network import host_ensure_network, host_see_forwarding
@@ -78,6 +78,7 @@ def _prepare(run: Run, host: Host) -> None:
         host.architectures, host.uefi = list(facts.architectures), list(facts.uefi)
         host.native_architecture = facts.native
         host.save(update_fields=[*FACTS, "architectures", "uefi", "native_architecture"])
+        cpu_record(host, facts)
         # A later one is the reconcile's to notice: it starts the guests that a reboot has stopped.
         Host.objects.filter(pk=host.pk, boot_id="").update(boot_id=str(facts.boot_id))
     with run.step("pool", "Making the storage pool"):
@@ -87,6 +88,12 @@ def _prepare(run: Run, host: Host) -> None:
     with run.step("forwards", "Looking whether it can forward ports"):
         host_see_forwarding(host, hypervisor)
     run.remember(kvm_advertised=facts.kvm_advertised)
+
+
+def cpu_record(host: Host, facts: HostFacts) -> None:
+    """What its guests find in their CPU. Where libvirt cannot say, what was known stays."""
+    known = {**host.cpu_features, **{kind: list(names) for kind, names in facts.cpu_features.items()}}
+    Host.objects.filter(pk=host.pk).update(cpu_features=known, facts_read_at=Now())
 
 
 def _get_in(run: Run, host: Host) -> None:

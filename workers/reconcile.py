@@ -9,34 +9,27 @@ from datetime import datetime, timedelta
 import structlog
 from django.db import transaction
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from apps.compute.models import VM, DesiredPower, Nic, Phase, Power
 from apps.compute.services.vm import vm_start_after_boot
 from apps.events.services import event_record
 from apps.hosts.capacity import Foreign, foreign_record
-from apps.hosts.models import AllocationKind, Host, HostStatus
+from apps.hosts.models import AllocationKind, Host
 from apps.hosts.selectors import installation_id
 from apps.network.models import Network, NetworkKind, NetworkPhase
 from apps.network.services import address_release, addresses_hold
-from apps.operations import timeouts
 from hypervisor.errors import HostBusy, HypervisorError
 from hypervisor.interface import Hypervisor
 from hypervisor.specs import DomainState, DomainSummary, mac_for
 from workers.compute.snapshot_seen import snapshots_read
 from workers.connections import connect
-from workers.hosts import host_ensure_pool
+from workers.hosts import cpu_record, host_ensure_pool
 from workers.network import network_spec
 from workers.observations import host_found, host_lost, now, vms_observed
+from workers.pulls import pull_begin
 
 log = structlog.get_logger(__name__)
-
-
-def hosts_due() -> list[uuid.UUID]:
-    """Hosts that somebody should read now: probed to the end once, and not being read."""
-    free = Q(reconcile_until__isnull=True) | Q(reconcile_until__lt=Now())
-    known = Q(status__in=[HostStatus.UP, HostStatus.UNREACHABLE]) & ~Q(accelerator="")
-    return list(Host.objects.filter(free, known).values_list("pk", flat=True))
+FACTS_EVERY = timedelta(days=1)
 
 
 def reconcile_host(host_id: uuid.UUID) -> bool:
@@ -44,9 +37,7 @@ def reconcile_host(host_id: uuid.UUID) -> bool:
 
     The lease makes a hanging host cost one worker child at a time.
     """
-    free = Q(reconcile_until__isnull=True) | Q(reconcile_until__lt=Now())
-    lease = Now() + timedelta(seconds=timeouts.lease())
-    if not Host.objects.filter(free, pk=host_id).update(reconcile_until=lease):
+    if not pull_begin(host_id):
         return False
     was_read = False
     try:
@@ -83,6 +74,20 @@ def _read(host: Host) -> None:
         if rebooted:
             event_record(kind="host.rebooted", target_type="host", target=host, message="Has been rebooted")
             _start_after_boot(host)
+    _refresh_facts(host, hypervisor, read_at, rebooted=rebooted)
+
+
+def _refresh_facts(host: Host, hypervisor: Hypervisor, read_at: datetime, *, rebooted: bool) -> None:
+    """What its CPU gives to guests changes with a boot and with another QEMU. Asked last, since it can take long; a
+    host that cannot say goes on as it was.
+    """
+    if not rebooted and host.facts_read_at and host.facts_read_at > read_at - FACTS_EVERY:
+        return
+    Host.objects.filter(pk=host.pk).update(facts_read_at=read_at)
+    try:
+        cpu_record(host, hypervisor.facts())
+    except HypervisorError as error:
+        log.warning("reconcile.no_facts", reason=str(error))
 
 
 def _compare(host: Host, domains: list[DomainSummary], read_at: datetime) -> list[DomainSummary]:

@@ -23,12 +23,11 @@ from apps.placement.reservations import reservation_expire, reservations_expired
 from workers.hearing import Hearing
 from workers.heartbeat import beat, is_silent
 from workers.observations import now
-from workers.reconcile import hosts_due
+from workers.pulls import pulls_take_turns
 
 log = structlog.get_logger(__name__)
 INTERVAL = 5.0
 MOST_EXPIRED = 20
-RECONCILE_EVERY = 2  # sweeps, where beat is silent
 
 
 def sweep() -> int:
@@ -69,8 +68,8 @@ def expire_reservations() -> int:
 
 
 def ring_reconciles() -> None:
-    """Ring one reconcile per host that nobody reads now. Beat does; the sweepers do where beat is silent."""
-    for host_id in hosts_due():
+    """Ring one reconcile per host whose turn it is. Beat does; the sweepers do where beat is silent."""
+    for host_id in pulls_take_turns():
         current_app.send_task("hosts.reconcile", args=[str(host_id)], ignore_result=True, retry=False, expires=30)
 
 
@@ -93,7 +92,6 @@ class Sweeper(bootsteps.StartStopStep):
         self._stop.set()
 
     def _run(self) -> None:
-        rounds = 0
         while not self._stop.wait(INTERVAL * settings.TIME_SCALE):
             try:
                 close_old_connections()
@@ -103,8 +101,7 @@ class Sweeper(bootsteps.StartStopStep):
                 expire_reservations()
                 if sweep():
                     self._hearing.check()
-                rounds += 1
-                if rounds % RECONCILE_EVERY == 0 and is_silent("beat"):
+                if is_silent("beat"):
                     ring_reconciles()
             except Exception as error:
                 log.warning("sweep.failed", reason=str(error))

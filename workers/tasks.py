@@ -103,10 +103,15 @@ def operations_sweep() -> None:
 
 @shared_task(name="hosts.reconcile_all")
 def hosts_reconcile_all() -> None:
-    """Beat's round over all hosts."""
+    """Beat's round over all hosts: those whose turn it is."""
     beat("beat")
-    hosts_probe_again()
     ring_reconciles()
+
+
+@shared_task(name="hosts.probe_again")
+def hosts_probe_those_that_failed() -> None:
+    """Ask again for the first probe of hosts where it failed."""
+    hosts_probe_again()
 
 
 @shared_task(name="hosts.reconcile")

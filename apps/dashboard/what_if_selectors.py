@@ -11,6 +11,7 @@ from apps.compute.models import VM, VolumeAttachment
 from apps.hosts.capacity import VM_OVERHEAD_MIB, Demand
 from apps.hosts.models import Allocation, AllocationKind
 from apps.placement.engine import what_if
+from apps.placement.engine.cpu import asked_for
 from apps.placement.engine.group import Group
 from apps.placement.engine.snapshot import HostView, Request
 from apps.placement.engine.what_if import Cloud, Loss, Machine, Moved, Over
@@ -133,8 +134,10 @@ def losses_now(*, actor: User) -> tuple[Loss, ...] | None:
 
 def cloud_now() -> Cloud:
     """Hosts and what is on them. Images can be sent, so each counts as there."""
-    hosts = tuple(replace(host, image_cached=True) for host in hosts_snapshot())
-    return Cloud(hosts=hosts, machines=tuple(_machines()))
+    machines = tuple(_machines())
+    asked = frozenset(name for machine in machines for name in asked_for(machine.request, machine.policy))
+    hosts = tuple(replace(host, image_cached=True) for host in hosts_snapshot(cpu_features=asked))
+    return Cloud(hosts=hosts, machines=machines)
 
 
 def _machines() -> list[Machine]:
@@ -179,6 +182,7 @@ def _machine(
         disk_gib=item.disk_gib + disk_gib,
         architecture=vm.architecture if vm else "",
         firmware=vm.firmware if vm else "bios",
+        cpu_features=vm.cpu_features_wanted if vm else (),
         group=Group(id=str(vm.group.pk), name=vm.group.name, rule=vm.group.rule) if vm and vm.group else None,
     )
     return Machine(

@@ -67,6 +67,7 @@ class HostSerializer(serializers.ModelSerializer[Host]):
         child=serializers.CharField(), read_only=True, help_text="Architectures for which it has UEFI firmware."
     )
     labels = serializers.DictField(child=serializers.CharField(), read_only=True)
+    cpu_features = serializers.SerializerMethodField(help_text="What its guests find in their CPU.")
     capacity = serializers.SerializerMethodField()
     claimed = serializers.SerializerMethodField()
     versions = serializers.SerializerMethodField()
@@ -87,6 +88,7 @@ class HostSerializer(serializers.ModelSerializer[Host]):
             "hostname",
             "cpus",
             "cpu_model",
+            "cpu_features",
             "memory_mib",
             "architectures",
             "uefi",
@@ -96,6 +98,7 @@ class HostSerializer(serializers.ModelSerializer[Host]):
             "pool_path",
             "pool_total_gib",
             "pool_free_gib",
+            "pull_interval_s",
             "observed_at",
             "created_at",
         ]
@@ -103,6 +106,9 @@ class HostSerializer(serializers.ModelSerializer[Host]):
 
     def get_fingerprint(self, host: Host) -> str | None:
         return fingerprint_of(host.offered_key) if host.offered_key else None
+
+    def get_cpu_features(self, host: Host) -> list[str]:
+        return list(host.cpu_features.get(host.accelerator, []))
 
     @extend_schema_field(ClaimSerializer)
     def get_capacity(self, host: Host) -> dict[str, int]:
@@ -157,6 +163,7 @@ class HostUpdateSerializer(StrictSerializer):
     vcpu_ratio = serializers.FloatField(required=False)
     memory_ratio = serializers.FloatField(required=False)
     disk_ratio = serializers.FloatField(required=False)
+    pull_interval_s = serializers.IntegerField(required=False, help_text="Seconds from one reading to the next.")
     labels = serializers.DictField(
         child=serializers.CharField(), required=False, help_text="All labels, for the policies of placement."
     )
@@ -220,7 +227,7 @@ class HostView(APIView):
     @extend_schema(request=HostUpdateSerializer, responses=HostSerializer, parameters=MUTATION)
     @mutation
     def patch(self, request: Request, host_id: uuid.UUID) -> Answer:
-        """Open or close it for new VMs, choose its accelerator, overcommit ratios or labels."""
+        """Open or close it for new VMs; set its accelerator, ratios, labels, or how often it is read."""
         values = validated(HostUpdateSerializer, request)
         host = services.host_update(actor=actor_of(request), host_id=host_id, **values)
         plan = Plan(host=host.name, changes=tuple(f"set {name} to {value}" for name, value in values.items()))

@@ -29,6 +29,9 @@ class HostCreateForm(forms.Form):
     )
 
 
+SETTINGS = ("vcpu_ratio", "memory_ratio", "disk_ratio", "pull_interval_s")
+
+
 class HostUpdateForm(forms.Form):
     """What a person decides about a host."""
 
@@ -38,11 +41,15 @@ class HostUpdateForm(forms.Form):
     vcpu_ratio = forms.FloatField(label="vCPUs per processor")
     memory_ratio = forms.FloatField(label="Memory, times what is there")
     disk_ratio = forms.FloatField(label="Disk, times what is there")
+    pull_interval_s = forms.IntegerField(
+        label="Seconds from one look at it to the next",
+        help_text="10 is usual. More for a host behind a slow line; what its machines do is seen later then.",
+    )
 
     @classmethod
     def of(cls, host: Host, data: Any = None) -> "HostUpdateForm":
         """The form as the host is now."""
-        now = {name: getattr(host, name) for name in ("vcpu_ratio", "memory_ratio", "disk_ratio")}
+        now = {name: getattr(host, name) for name in SETTINGS}
         return cls(data, initial={"accelerator": host.accelerator_wanted, **now})
 
 

@@ -69,6 +69,10 @@ class Host(models.Model):
     architectures = models.JSONField(default=list)
     native_architecture = models.CharField(max_length=16, default="x86_64")
     uefi = models.JSONField(default=list, help_text="Architectures for which it has UEFI firmware.")
+    cpu_features = models.JSONField(
+        default=dict, help_text="What guests of its own architecture find in their CPU, by accelerator."
+    )
+    facts_read_at = models.DateTimeField(null=True, help_text="Last time that it was asked what it has.")
     libvirt_version = models.CharField(max_length=20, blank=True)
     qemu_version = models.CharField(max_length=20, blank=True)
     pool_path = models.CharField(max_length=255, blank=True)
@@ -88,6 +92,8 @@ class Host(models.Model):
     memory_claimed_mib = models.IntegerField(default=0)
     disk_claimed_gib = models.IntegerField(default=0)
 
+    pull_interval_s = models.PositiveIntegerField(default=10, help_text="How often its domains are read.")
+    pull_at = models.DateTimeField(null=True, help_text="When it is read next.")
     observed_at = models.DateTimeField(null=True, help_text="Last time that its domains were read.")
     reconcile_until = models.DateTimeField(null=True, help_text="Lease of the worker that reads it now.")
     watch_until = models.DateTimeField(null=True, help_text="Lease of the process that holds its event connection.")

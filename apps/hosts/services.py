@@ -26,6 +26,7 @@ from apps.operations.selectors import operation_active
 from apps.operations.services import operation_create
 
 MOST_LABELS = 50
+LEAST_INTERVAL, MOST_INTERVAL = 5, 3600
 LABEL = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -172,8 +173,11 @@ def host_update(
     memory_ratio: float | None = None,
     disk_ratio: float | None = None,
     labels: dict[str, str] | None = None,
+    pull_interval_s: int | None = None,
 ) -> Host:
-    """Open or close a host for new VMs; choose its accelerator (probed again), overcommit ratios and labels."""
+    """Open or close a host for new VMs; choose its accelerator (probed again), overcommit ratios, labels, and how
+    often it is read.
+    """
     require_admin(actor)
     host = host_for(actor=actor, host_id=host_id, lock=True)
     if enabled is not None and enabled != host.enabled:
@@ -193,6 +197,11 @@ def host_update(
     if labels is not None:
         _check_labels(labels)
         host.labels = labels
+    if pull_interval_s is not None:
+        if not LEAST_INTERVAL <= pull_interval_s <= MOST_INTERVAL:
+            detail = f"A host is read every {LEAST_INTERVAL} to {MOST_INTERVAL} seconds."
+            raise refused("pull_interval_s", "host.pull_interval", detail)
+        host.pull_interval_s, host.pull_at = pull_interval_s, None
     host_set_limits(host)
     if accelerator is not None and accelerator != host.accelerator_wanted:
         if accelerator not in Accelerator.values:

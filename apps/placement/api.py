@@ -114,6 +114,9 @@ class NewHostSerializer(StrictSerializer):
     memory_mib = serializers.IntegerField(min_value=1, max_value=2**26)
     disk_gib = serializers.IntegerField(min_value=1, max_value=2**26)
     architecture = serializers.CharField(max_length=16, default="x86_64")
+    cpu_features = serializers.ListField(
+        child=serializers.CharField(max_length=32), max_length=100, required=False, help_text="Unless told: all."
+    )
 
 
 class MachineSerializer(StrictSerializer):
@@ -128,6 +131,13 @@ class MachineSerializer(StrictSerializer):
     host = serializers.CharField(max_length=63, required=False)
     policy = serializers.CharField(max_length=63, required=False)
     group = serializers.CharField(max_length=63, required=False, help_text="Your placement group, by id or name.")
+    network = serializers.CharField(max_length=63, required=False, help_text="Id or name; default: the host's own.")
+    cpu_features = serializers.ListField(
+        child=serializers.CharField(max_length=32),
+        max_length=20,
+        required=False,
+        help_text="Features such as avx2, or a level such as x86-64-v3.",
+    )
 
 
 class ExpiresSerializer(StrictSerializer):

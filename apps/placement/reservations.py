@@ -4,6 +4,7 @@ One ends in one of three ways: a VM takes it over, somebody gives it back, or it
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,7 +18,9 @@ from apps.events.services import event_record
 from apps.hosts.capacity import Demand, capacity_release, capacity_take_over
 from apps.hosts.models import Allocation, AllocationKind, Host
 from apps.hosts.selectors import host_wanted
-from apps.names import valid_name
+from apps.names import valid_cpu_features, valid_name
+from apps.network.selectors import network_wanted
+from apps.placement.features import host_lacks
 from apps.placement.groups import group_wanted
 from apps.placement.models import Placement, PlacementGroup, Policy, Reservation
 from apps.placement.policies import policy_wanted
@@ -42,6 +45,8 @@ def reservation_create(
     host: str | None = None,
     policy: str | None = None,
     group: str | None = None,
+    network: str | None = None,
+    cpu_features: Sequence[str] = (),
     expires_s: int = USUAL_SECONDS,
 ) -> Placement:
     """Claim room on the best host now. Raises ``Refused`` where nothing fits, ``HostsAway`` where it might later."""
@@ -59,6 +64,8 @@ def reservation_create(
         image_id=source.pk if source else None,
         host_id=wanted.pk if wanted else None,
         group=joined,
+        network=network_wanted(actor=actor, reference=network) if network else None,
+        cpu_features=valid_cpu_features(cpu_features),
     )
     reserved_id = uuid.uuid4()
     placement_claim(
@@ -119,7 +126,14 @@ class Taken:
 
 
 def reservation_take(
-    *, actor: User, reference: uuid.UUID, name: str, demand: Demand, architecture: str, firmware: str
+    *,
+    actor: User,
+    reference: uuid.UUID,
+    name: str,
+    demand: Demand,
+    architecture: str,
+    firmware: str,
+    cpu_features: tuple[str, ...],
 ) -> Taken:
     """Make the reserved room that of a new VM, in the caller's transaction. Raises ``Refused`` on ``placement``."""
     reservation = _locked(reference)
@@ -128,7 +142,11 @@ def reservation_take(
         detail = "There is no such reservation, or it is taken or over. Reserve again."
         raise refused("placement", "placement.not_reserved", detail)
     held = Allocation.objects.select_related("host").get(consumer_id=reservation.pk)
-    short = _short(held, demand) or _unable(held.host, architecture, firmware) or _foreign(actor, reservation.group)
+    short = (
+        _short(held, demand)
+        or _unable(held.host, architecture, firmware, cpu_features)
+        or _foreign(actor, reservation.group)
+    )
     if short:
         raise refused("placement", "placement.does_not_suit", short)
     host = capacity_take_over(consumer_id=reservation.pk, label=name, demand=demand)
@@ -161,12 +179,14 @@ def _short(held: Allocation, demand: Demand) -> str:
     return f"The VM needs {', '.join(lacking)} more than was reserved." if lacking else ""
 
 
-def _unable(host: Host, architecture: str, firmware: str) -> str:
+def _unable(host: Host, architecture: str, firmware: str, cpu_features: tuple[str, ...]) -> str:
     """Why this VM cannot run where the room is."""
     if architecture not in host.architectures:
         return f"The room is on {host.name}, which cannot run {architecture}."
     if firmware == "uefi" and architecture not in host.uefi:
         return f"The room is on {host.name}, which has no UEFI firmware for {architecture}."
+    if lacks := host_lacks(host=host, cpu_features=cpu_features):
+        return f"The room is on {host.name}, which does not suit: {lacks}."
     return ""
 
 

@@ -9,10 +9,12 @@ from django.db import transaction
 from apps.errors import FieldError, Refused, Unavailable
 from apps.hosts.capacity import OURS, Ceiling, Demand, capacity_claim, disk_demand
 from apps.hosts.models import Allocation, AllocationKind, Host, HostStatus
+from apps.network.models import Network
 from apps.placement import models
 from apps.placement.engine.advice import smallest_changes
 from apps.placement.engine.decide import Decision, decide
 from apps.placement.engine.filters import RESOURCES, limit_of
+from apps.placement.engine.network import Reach
 from apps.placement.engine.record import pack
 from apps.placement.engine.snapshot import HostView, Request
 from apps.placement.groups import group_seen, group_turn
@@ -49,8 +51,15 @@ class Wish:
     image_id: uuid.UUID | None = None
     host_id: uuid.UUID | None = None
     group: PlacementGroup | None = None
+    network: Network | None = None
+    cpu_features: tuple[str, ...] = ()
     policy: Policy
     policy_version: int | None = None
+
+    def hosts(self) -> list[HostView]:
+        """The hosts as they are now, with what is asked of them."""
+        asked = {*self.cpu_features, *self.policy.filters.cpu_features}
+        return hosts_snapshot(image_id=self.image_id, cpu_features=asked)
 
     def request(self) -> Request:
         """With its group as it is now."""
@@ -62,7 +71,13 @@ class Wish:
             firmware=self.firmware,
             host_id=str(self.host_id) if self.host_id else None,
             group=group_seen(self.group) if self.group else None,
+            network=_reach(self.network) if self.network else None,
+            cpu_features=self.cpu_features,
         )
+
+
+def _reach(network: Network) -> Reach:
+    return Reach(name=network.name, host_id=str(network.host_id), host=network.host.name)
 
 
 def wish_of(*, chosen: models.Policy | None, **more: Any) -> Wish:
@@ -78,7 +93,7 @@ def disk_wish(*, size_gib: int, host_id: uuid.UUID | None) -> Wish:
 
 def placement_preview(*, wish: Wish) -> Decision:
     """Decide without claiming anything. Raises ``Refused`` (``placement.no_host_fits``)."""
-    decision = decide(hosts=hosts_snapshot(image_id=wish.image_id), request=wish.request(), policy=wish.policy)
+    decision = decide(hosts=wish.hosts(), request=wish.request(), policy=wish.policy)
     if decision.winner is None:
         raise no_host_fits(decision, host_id=wish.host_id)
     return decision
@@ -134,7 +149,7 @@ def _ceiling(host: HostView, policy: Policy) -> Ceiling:
 def _raise_if_only_away(wish: Wish) -> None:
     """A host that is away for a moment is no reason to break a wish that was accepted."""
     away = {str(pk) for pk in Host.objects.filter(status=HostStatus.UNREACHABLE).values_list("pk", flat=True)}
-    views = [replace(view, up=True, age_s=0.0) for view in hosts_snapshot(image_id=wish.image_id) if view.id in away]
+    views = [replace(view, up=True, age_s=0.0) for view in wish.hosts() if view.id in away]
     back = decide(hosts=views, request=wish.request(), policy=wish.policy)
     if back.winner is not None:
         names = ", ".join(host.name for host in back.candidates)

@@ -63,6 +63,7 @@ class ImageSerializer(serializers.ModelSerializer[Image]):
             "default_user",
             "min_disk_gib",
             "min_memory_mib",
+            "cpu_features",
             "created_at",
         ]
         read_only_fields = fields
@@ -84,6 +85,12 @@ class AboutSerializer(StrictSerializer):
     cloud_init = serializers.BooleanField(required=False)
     min_disk_gib = serializers.IntegerField(required=False)
     min_memory_mib = serializers.IntegerField(required=False)
+    cpu_features = serializers.ListField(
+        child=serializers.CharField(max_length=32),
+        max_length=20,
+        required=False,
+        help_text="What its VMs need of their CPU: features such as avx2, or a level such as x86-64-v3.",
+    )
     public = serializers.BooleanField(required=False)
 
 

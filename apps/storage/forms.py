@@ -14,7 +14,10 @@ WAYS = {
     "url": ("Fetch an address", "Cloudsite fetches it, and compares its checksum."),
     "catalogue": ("From the catalogue", "Official cloud images of the distributions."),
 }
-ABOUT = ("title", "default_user", "architecture", "firmware", "devices", "cloud_init", "min_disk_gib", "min_memory_mib")
+ABOUT = (
+    "title", "default_user", "architecture", "firmware", "devices", "cloud_init", "min_disk_gib", "min_memory_mib",
+    "cpu_features",
+)  # fmt: skip
 PLAIN = {"autocomplete": "off", "spellcheck": "false"}
 
 
@@ -34,6 +37,13 @@ class AboutForm(forms.Form):
     )
     min_disk_gib = forms.IntegerField(label="Disk at least (GiB)", min_value=0, required=False)
     min_memory_mib = forms.IntegerField(label="Memory at least (MiB)", min_value=0, required=False)
+    cpu_features = forms.CharField(
+        label="CPU features",
+        max_length=400,
+        required=False,
+        help_text="What its machines need: as avx2, or a level as x86-64-v3. Separated by commas.",
+        widget=forms.TextInput(attrs=PLAIN),
+    )
     cloud_init = forms.BooleanField(label="It reads SSH keys and user-data (cloud-init)", required=False, initial=True)
     public = forms.BooleanField(label="Everybody may start machines from it", required=False)
 
@@ -52,7 +62,8 @@ class AboutForm(forms.Form):
         data = self.cleaned_data
         said = {name: data[name] for name in ABOUT}
         numbers = {name: data[name] or 0 for name in ("min_disk_gib", "min_memory_mib")}
-        return {**said, **numbers, **self.audience()}
+        features = [name.strip() for name in data["cpu_features"].split(",") if name.strip()]
+        return {**said, **numbers, "cpu_features": features, **self.audience()}
 
     def audience(self) -> dict[str, Any]:
         """Who sees it; only administrators are asked."""

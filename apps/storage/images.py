@@ -18,7 +18,7 @@ from apps.accounts.selectors import require_admin
 from apps.envelope.mutation import Plan
 from apps.errors import Conflict, Forbidden, refused
 from apps.events.services import event_record
-from apps.names import valid_name
+from apps.names import valid_cpu_features, valid_name
 from apps.operations.models import Operation
 from apps.operations.services import operation_create
 from apps.storage.addresses import checksum_checked, url_checked
@@ -146,6 +146,8 @@ def _describe(image: Image, *, actor: User, about: dict[str, Any]) -> None:
     for name, most in (("min_disk_gib", 65536), ("min_memory_mib", 4194304)):
         if not 0 <= about.get(name, 0) <= most:
             raise refused(name, "image.out_of_range", f"{name} lies between 0 and {most}.")
+    if "cpu_features" in about:
+        about = {**about, "cpu_features": list(valid_cpu_features(about["cpu_features"]))}
     columns = {"min_disk_gib": "least_disk_gib"}
     for name, value in about.items():
         setattr(image, columns.get(name, name), value)
@@ -276,6 +278,7 @@ def image_of_disk(*, actor: User, name: str, base: Image | None, title: str) -> 
         "devices": base.devices,
         "default_user": base.default_user,
         "min_memory_mib": base.min_memory_mib,
+        "cpu_features": base.cpu_features,
         "cloud_init": base.cloud_init,
     }  # fmt: skip
     image = _new(actor, name, status=ImageStatus.IMPORTING, expected_bytes=None, about={"title": title, **known})

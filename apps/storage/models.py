@@ -3,6 +3,7 @@
 import uuid
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -67,6 +68,9 @@ class Image(models.Model):
     cloud_init = models.BooleanField(default=True, help_text="Whether a NoCloud seed is given to it.")
     default_user = models.CharField(max_length=32, blank=True)
     min_memory_mib = models.PositiveIntegerField(default=0)
+    cpu_features = ArrayField(
+        models.CharField(max_length=32), default=list, help_text="What it needs of a CPU, as avx2 or x86-64-v3."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

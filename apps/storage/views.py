@@ -109,6 +109,7 @@ def image_update(request: PageRequest, image_id: uuid.UUID) -> HttpResponse:
     """What is said about it, and who sees it. No file and no host is touched."""
     image = _owned(request, image_id)
     now = {name: getattr(image, name) for name in ("name", "public", *ABOUT)}
+    now["cpu_features"] = ", ".join(image.cpu_features)
     now |= {"min_disk_gib": image.least_disk_gib or None, "min_memory_mib": image.min_memory_mib or None}
     form = ImageUpdateForm(request.POST or None, actor=request.user, initial=now)
     if request.method == "POST" and form.is_valid():

@@ -82,6 +82,7 @@ class FakeHypervisor:
             architectures=tuple(facts["architectures"]),
             kvm_advertised=True,
             uefi=tuple(facts["uefi"]),
+            cpu_features={"kvm": tuple(facts["cpu_features"]), "tcg": tuple(facts["cpu_features"])},
         )
 
     def prove_accelerator(

@@ -28,6 +28,7 @@ _FACTS: Final[Body] = {
     "reachable": True,
     "architectures": ["x86_64"],
     "uefi": ["x86_64"],
+    "cpu_features": ["aes", "popcnt", "sse4.2"],
     "uplink": "eth0:ethernet",
     "snapshot_looks": 0,
     "hook": True,
@@ -70,9 +71,9 @@ class FakeHost:
     # --- what the host is like
     def configure(self, **facts: object) -> None:
         """cpus, memory_mib, capacity_bytes, kvm (does it really boot), obeys_acpi, balloons, reachable,
-        architectures, uefi, uplink (DEVICE:KIND, or nothing), snapshot_looks (before one is finished), hook (do port
-        forwards work), listening (TCP ports), lets_go (do guests give a device back when asked), agent (does a
-        guest's agent answer), guest_exec (may it run commands).
+        architectures, uefi, cpu_features (of guests), uplink (DEVICE:KIND, or nothing), snapshot_looks (before one is
+        finished), hook (do port forwards work), listening (TCP ports), lets_go (do guests give a device back when
+        asked), agent (does a guest's agent answer), guest_exec (may it run commands).
         """
         unknown = facts.keys() - _FACTS.keys()
         if unknown:

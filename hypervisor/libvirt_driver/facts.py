@@ -6,10 +6,11 @@ from uuid import UUID, uuid4
 
 import libvirt
 
-from hypervisor import network_xml, xml_tree
-from hypervisor.specs import MACHINES, HostFacts
+from hypervisor import cpu_xml, network_xml, xml_tree
+from hypervisor.specs import MACHINES, Accelerator, HostFacts
 
 BOOT_MARKER: Final = "cloudsite-boot"
+DOMAIN_TYPES: Final[dict[Accelerator, str]] = {"kvm": "kvm", "tcg": "qemu"}
 
 
 def read_facts(connection: libvirt.virConnect) -> HostFacts:
@@ -29,6 +30,7 @@ def read_facts(connection: libvirt.virConnect) -> HostFacts:
         architectures=architectures,
         kvm_advertised=any(arch.find("domain[@type='kvm']") is not None for arch in guests),
         native=xml_tree.text_of(capabilities, "host/cpu/arch"),
+        cpu_features=_cpu_features(connection, xml_tree.text_of(capabilities, "host/cpu/arch")),
         uefi=tuple(name for name in architectures if name in MACHINES and _has_uefi(connection, name)),
     )
 
@@ -40,6 +42,29 @@ def _has_uefi(connection: libvirt.virConnect, architecture: str) -> bool:
         offered = xml_tree.parse(text).findall("os/enum[@name='firmware']/value")
         return any(value.text == "efi" for value in offered)
     return False
+
+
+def _cpu_features(connection: libvirt.virConnect, architecture: str) -> dict[Accelerator, tuple[str, ...]]:
+    """What guests find in their CPU under each accelerator. Nothing where libvirt cannot say, as for ARM."""
+    found = ((kind, guest_features(connection, architecture, kind)) for kind in DOMAIN_TYPES)
+    return {kind: features for kind, features in found if features}
+
+
+def guest_features(connection: libvirt.virConnect, architecture: str, kind: Accelerator) -> tuple[str, ...]:
+    """The model that libvirt has of the CPU which QEMU can give to guests, with all that its name stands for."""
+    if architecture not in MACHINES:
+        return ()
+    board, domain_type = MACHINES[architecture], DOMAIN_TYPES[kind]
+    with contextlib.suppress(libvirt.libvirtError):
+        text = connection.getDomainCapabilities(None, architecture, board, domain_type, 0)
+        model = xml_tree.parse(text).find("cpu/mode[@name='host-model'][@supported='yes']")
+        if model is None:
+            return ()
+        named = cpu_xml.build_model(architecture, xml_tree.text_of(model, "model"))
+        flags = libvirt.VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES
+        whole = connection.baselineHypervisorCPU(None, architecture, board, domain_type, [named], flags)
+        return cpu_xml.features(model, xml_tree.parse(whole))
+    return ()
 
 
 def boot_id(connection: libvirt.virConnect) -> UUID:

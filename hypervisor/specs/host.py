@@ -1,6 +1,7 @@
 """How a host is reached, and what it told us about itself."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -85,7 +86,8 @@ class ConnectionSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
     """`boot_id` changes exactly when the host has been rebooted. `kvm_advertised` is what libvirt says, not a
-    proof. `uefi` are the architectures for whose guests it has UEFI firmware; `native` is its own.
+    proof. `uefi` are the architectures for whose guests it has UEFI firmware; `native` is its own. `cpu_features` is
+    what guests of its own architecture find in their CPU; an accelerator of which libvirt cannot say it is left out.
     """
 
     hostname: str
@@ -100,6 +102,7 @@ class HostFacts:
     kvm_advertised: bool
     native: str = "x86_64"
     uefi: tuple[str, ...] = ()
+    cpu_features: Mapping[Accelerator, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

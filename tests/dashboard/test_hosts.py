@@ -89,10 +89,12 @@ def test_a_host_is_closed_opened_and_edited(client: Any, admin: Any, host: Any) 
     client.post(f"/hosts/{host.pk}/enable/", {"enabled": "false"})
     assert "Closed for new VMs" in client.get(f"/hosts/{host.pk}/").content.decode()
     sent = {"accelerator": "auto", "vcpu_ratio": "4", "memory_ratio": "1", "disk_ratio": "99"}
+    sent["pull_interval_s"] = "20"
     assert client.post(f"/hosts/{host.pk}/edit/", sent).status_code == 422
     assert client.post(f"/hosts/{host.pk}/edit/", {**sent, "disk_ratio": "3"}).status_code == 302
     host.refresh_from_db()
     assert (host.enabled, host.vcpu_ratio, host.disk_ratio, host.vcpus_limit) == (False, 4.0, 3.0, 32)
+    assert host.pull_interval_s == 20 and "Read every 20 s" in client.get(f"/hosts/{host.pk}/").content.decode()
 
 
 @pytest.mark.parametrize("verb", ["trust", "enable", "probe", "delete", "edit", "setup"])

@@ -19,6 +19,7 @@ from tests.hypervisor.pki import CLIENT, CLIENT_DN, Authority
 TEST_DRIVER_LACKS = frozenset(
     {
         "agent",  # no guest to speak to
+        "cpu-features",  # no capabilities of any CPU
         "console",  # virDomainOpenConsole is not implemented, so no probe
         "hot-plug",  # neither disks nor interfaces come and go
         "files",  # volumes have no content: no upload, no growing, no missing backing file

@@ -5,7 +5,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from apps.placement.engine.cpu import expanded
 from apps.placement.engine.group import Group, Member
+from apps.placement.engine.network import Reach
 from apps.placement.engine.snapshot import HostView, Request, Room
 
 HOST = HostView(
@@ -61,6 +63,8 @@ def host_lists(draw: st.DrawFn) -> list[HostView]:
             vms=draw(st.integers(0, 4)),
             age_s=draw(st.sampled_from([None, 0.0, 9.4, 60.0, 1e6])),
             image_cached=draw(st.booleans()),
+            cpu_features=draw(st.sampled_from([None, (), ("aes",), tuple(sorted(expanded(["aes", "x86-64-v3"])))])),
+            pull_interval_s=draw(st.sampled_from([5, 10, 600])),
             labels=draw(labels),
             vcpus=draw(rooms),
             memory=draw(rooms),
@@ -91,4 +95,6 @@ requests = st.builds(
     firmware=st.sampled_from(["bios", "bios", "uefi"]),
     host_id=st.sampled_from([None, None, None, "id-a", "id-nowhere"]),
     group=st.none() | groups,
+    network=st.sampled_from([None, None, Reach(name="lab", host_id="id-a", host="a")]),
+    cpu_features=st.sampled_from([(), (), ("aes",), ("x86-64-v2",), ("aes", "x86-64-v4")]),
 )

@@ -34,6 +34,7 @@ filters = st.lists(
             "  fresh_within_s: 60\n",
             "  accelerator: kvm\n",
             "  native: true\n",
+            "  cpu_features: [aes]\n",
             "  image_cached: true\n",
             '  labels: {require: {ssd: ["true", a]}, refuse: {rack: "3"}}\n',
         ]

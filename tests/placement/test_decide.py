@@ -32,6 +32,13 @@ def has_room(room: Room, needs: int, ratio: float | None) -> bool:
     return not needs or room.claimed + needs <= limit
 
 
+def has_cpu(view: HostView, asked: set[str]) -> bool:
+    has = set(view.cpu_features or ())
+    levels = {"x86-64-v2": {"ssse3", "popcnt"}, "x86-64-v4": {"avx512f"}}
+    known = view.native == "x86_64" and view.cpu_features is not None
+    return not asked or (known and all(levels.get(name, {name}) <= has for name in asked))
+
+
 def may(view: HostView, request: Request, policy: Policy) -> bool:
     """Said again in other words, for the property."""
     wants = policy.filters
@@ -48,6 +55,8 @@ def may(view: HostView, request: Request, policy: Policy) -> bool:
         and not (group and group.rule == "affinity" and there and view.id not in there)
         and (not request.architecture or request.architecture in view.architectures)
         and (request.firmware == "bios" or request.architecture in view.uefi)
+        and has_cpu(view, {*request.cpu_features, *wants.cpu_features})
+        and (request.network is None or request.network.host == view.name)
         and (wants.fresh_within_s is None or (view.age_s is not None and view.age_s <= wants.fresh_within_s))
         and (wants.accelerator == "any" or (view.proven and view.accelerator == "kvm"))
         and (not wants.native or not request.architecture or view.native == request.architecture)

@@ -88,8 +88,12 @@ WRONG = {
         (3, "score[0].metric", "metric", "no host reports its temperature yet"),
     ),
     "a filter without data": (
-        "name: p\nfilters:\n\n  cpu_features: [avx2]\n" + SCORE,
-        (4, "filters.cpu_features", "unknown", "do not report their CPU features yet"),
+        "name: p\nfilters:\n\n  cpu_load: 0.5\n" + SCORE,
+        (4, "filters.cpu_load", "unknown", "measured load needs metrics"),
+    ),
+    "no CPU feature": (
+        "name: p\nfilters:\n  cpu_features: [avx2, AVX2]\n" + SCORE,
+        (3, "filters.cpu_features[1]", "text", "a level such as x86-64-v3"),
     ),
     "the same key twice": ("name: p\nname: q\n" + SCORE, (2, "name", "duplicate", "first in line 1")),
     "the same key twice below": (

@@ -8,6 +8,7 @@ from django.db import transaction
 from apps.compute.models import VM, Phase, Power
 from apps.hosts.capacity import capacity_release
 from apps.hosts.models import Host
+from apps.network.models import Network
 from apps.network.services import address_release
 from apps.operations import timeouts
 from apps.operations.claims import host_has_a_slot
@@ -80,8 +81,11 @@ def _place(run: Run, vm: VM) -> Host:
     From then on it needs one of the host's slots, which a claim that knew no host could not ask for.
     """
     wanted, known = run.operation.params.get("host"), run.operation.host_id
+    network = Network.objects.select_related("host").filter(nics__vm=vm, owner__isnull=False).first()
     if wanted:
         _wait_for_wanted(run, uuid.UUID(wanted))
+    elif network:
+        _wait_for_wanted(run, network.host_id)
     with run.write():
         host = placement_claim(
             consumer_id=vm.pk,
@@ -95,6 +99,8 @@ def _place(run: Run, vm: VM) -> Host:
                 image_id=vm.image_id,
                 host_id=uuid.UUID(wanted) if wanted else None,
                 group=vm.group,
+                network=network,
+                cpu_features=vm.cpu_features_wanted,
             ),
         )
         VM.objects.filter(pk=vm.pk).update(host=host)
@@ -107,7 +113,9 @@ def _place(run: Run, vm: VM) -> Host:
 
 
 def _wait_for_wanted(run: Run, host_id: uuid.UUID) -> None:
-    """A host that was asked for by name is waited for where it does not answer; the row then says for which."""
+    """A host that was asked for, by name or by a network of its own, is waited for where it does not answer; the row
+    then says for which.
+    """
     host = Host.objects.filter(pk=host_id).first()
     if host is None or host.is_up:
         return

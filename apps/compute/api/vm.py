@@ -68,6 +68,7 @@ class VMSerializer(serializers.ModelSerializer[VM]):
             "image",
             "policy",
             "group",
+            "cpu_features",
             "architecture",
             "firmware",
             "devices",
@@ -113,6 +114,12 @@ class VMCreateSerializer(StrictSerializer):
     network = serializers.CharField(max_length=63, required=False, help_text="Id or name; default: the host's own.")
     policy = serializers.CharField(max_length=63, required=False, help_text="Id or name; default: the installation's.")
     group = serializers.CharField(max_length=63, required=False, help_text="A placement group of yours, by id or name.")
+    cpu_features = serializers.ListField(
+        child=serializers.CharField(max_length=32),
+        max_length=20,
+        required=False,
+        help_text="What it needs of its CPU: features such as avx2, or a level such as x86-64-v3.",
+    )
     placement = serializers.UUIDField(required=False, help_text="A reservation, whose room it takes.")
     tags = serializers.ListField(child=serializers.CharField(), max_length=20, required=False)
     start_on_boot = serializers.BooleanField(required=False)

@@ -102,6 +102,13 @@ class VMCreateForm(forms.Form):
     host = forms.ChoiceField(required=False, help_text="Cloudsite chooses it by the policy.")
     policy = forms.ChoiceField(required=False, label="Placement policy", help_text="It says what the best host is.")
     group = forms.ChoiceField(required=False, label="Placement group", help_text="Together with others, or apart.")
+    cpu_features = forms.CharField(
+        required=False,
+        max_length=400,
+        label="CPU features",
+        help_text="Only hosts that have them are taken: as avx2, or a level as x86-64-v3. Separated by commas.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
+    )
     network = forms.ChoiceField(required=False, help_text="A network is on one host, and so is a machine in it.")
     tags = forms.CharField(required=False, help_text="Separated by commas.")
     start_on_boot = forms.BooleanField(label="Start it again when its host has rebooted", required=False, initial=True)
@@ -168,7 +175,7 @@ class VMCreateForm(forms.Form):
     def has_advanced(self) -> bool:
         """Whether the advanced part holds something, so that it is shown open."""
         names = ["user_data", "tags", "host", "policy", "group", "network", "firmware", "devices"]
-        names += ["max_vcpus", "max_memory_mib"]
+        names += ["cpu_features", "max_vcpus", "max_memory_mib"]
         return any(self[name].value() or self[name].errors for name in names if name in self.fields)
 
     @property
@@ -196,6 +203,7 @@ class VMCreateForm(forms.Form):
             "policy": data["policy"] or None,
             "group": data.get("group") or None,
             "network": data["network"] or None,
+            "cpu_features": split_tags(data["cpu_features"]),
             "firmware": data["firmware"] or None,
             "devices": data["devices"] or None,
             "tags": split_tags(data["tags"]),

@@ -86,6 +86,9 @@ class VM(models.Model):
     cdrom = models.ForeignKey(
         Image, on_delete=models.PROTECT, null=True, related_name="inserted", help_text="The CD in its drive."
     )
+    cpu_features = ArrayField(
+        models.CharField(max_length=32), default=list, help_text="What it asks of its CPU, beyond its image."
+    )
     ssh_keys = models.JSONField(default=list, help_text="Public keys as they were at creation.")
     user_data = models.TextField(blank=True)
 
@@ -123,6 +126,11 @@ class VM(models.Model):
     def architecture(self) -> str:
         """That of its image."""
         return self.image.architecture if self.image else "x86_64"
+
+    @property
+    def cpu_features_wanted(self) -> tuple[str, ...]:
+        """What it and its image ask of its CPU."""
+        return tuple(sorted({*self.cpu_features, *(self.image.cpu_features if self.image else ())}))
 
     @property
     def most_vcpus(self) -> int:

@@ -37,7 +37,7 @@ ROW = [
     "id", "name", "status", "reason", "power", "seen_at", "desired_power", "host_id", "host__name", "size_id", "vcpus",
     "memory_mib", "disk_gib", "max_vcpus", "max_memory_mib", "image__name", "observed_addresses", "protected",
     "start_on_boot", "boot_order", "tags", "notes", "created_at", "image__architecture", "firmware", "devices",
-    "rescue_image_id", "cdrom__name", "policy__name", "group__name", "trashed_until",
+    "rescue_image_id", "cdrom__name", "policy__name", "group__name", "cpu_features", "trashed_until",
 ]  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from apps.placement.services import placement_preview, wish_of
 # comes to its origin's host, which the rule of a group may forbid.
 SAME = (
     "size", "vcpus", "memory_mib", "disk_gib", "max_vcpus", "max_memory_mib", "image", "firmware", "devices",
-    "ssh_keys", "user_data", "start_on_boot", "boot_order", "tags", "policy",
+    "ssh_keys", "user_data", "start_on_boot", "boot_order", "tags", "policy", "cpu_features",
 )  # fmt: skip
 
 
@@ -43,6 +43,7 @@ def vm_clone(*, actor: User, vm_id: uuid.UUID, name: str) -> VMChange:
         architecture=origin.architecture,
         firmware=origin.firmware,
         host_id=origin.host.pk,
+        cpu_features=origin.cpu_features_wanted,
     )
     placement_preview(wish=wish)
     clone = VM(owner=actor, name=name, created_name=name, **{field: getattr(origin, field) for field in SAME})

@@ -11,6 +11,7 @@ from apps.compute.selectors.snapshot import vm_has_snapshots
 from apps.compute.services.machine import Machine, machine_wanted
 from apps.compute.services.wish import VMChange, act, locked, not_rescued, ready
 from apps.errors import Conflict, refused
+from apps.placement.features import host_lacks
 from apps.storage.models import Firmware, Image
 from apps.storage.selectors import image_wanted
 
@@ -57,5 +58,7 @@ def _check_image(vm: VM, image: Image, machine: Machine) -> None:
         raise refused("image", "vm.other_architecture", differs)
     if machine.firmware == Firmware.UEFI and vm.host and image.architecture not in vm.host.uefi:
         raise refused("image", "vm.no_uefi", f"{image.name} needs UEFI firmware, which the host of {vm.name} lacks.")
+    if vm.host and (lacks := host_lacks(host=vm.host, cpu_features=image.cpu_features)):
+        raise refused("image", "vm.cpu_features", f"{image.name} cannot run where {vm.name} is: {lacks}.")
     if vm.user_data and not image.cloud_init:
         raise refused("image", "user_data.no_cloud_init", f"{image.name} has no cloud-init to read the user-data.")

@@ -24,7 +24,7 @@ from apps.events.services import event_record
 from apps.hosts.capacity import Demand
 from apps.hosts.models import Allocation, Host
 from apps.hosts.selectors import host_wanted
-from apps.names import valid_name
+from apps.names import valid_cpu_features, valid_name
 from apps.network.models import Network
 from apps.network.selectors import network_wanted
 from apps.operations.models import Operation
@@ -60,6 +60,7 @@ def vm_create(
     firmware: str | None = None,
     devices: str | None = None,
     network: str | None = None,
+    cpu_features: list[str] | None = None,
     policy: str | None = None,
     group: str | None = None,
     placement: uuid.UUID | None = None,
@@ -80,16 +81,19 @@ def vm_create(
     keys = ssh_keys_wanted(actor=actor, references=ssh_keys or [])
     wanted_host = host_wanted(actor=actor, reference=host) if host else None
     wanted_network = network_wanted(actor=actor, reference=network, lock=True) if network else None
-    wanted_host = _host_of(wanted_network, wanted_host)
+    _check_network(wanted_network, wanted_host)
+    features = valid_cpu_features(cpu_features or [])
     machine = machine_wanted(image=source, firmware=firmware, devices=devices)
     claim = replace(demand, memory_mib=max_memory_mib or demand.memory_mib)
     if placement is not None:
-        place = _reserved(actor, placement, name, claim, source, machine, wanted_host, policy, group)
+        where = wanted_network.host if wanted_network else wanted_host
+        needs = (*features, *source.cpu_features)
+        place = _reserved(actor, placement, name, claim, source, machine, needs, where, policy, group)
     else:
         of_size = chosen_size.policy if chosen_size else None
         chosen = policy_wanted(reference=policy) if policy else of_size
         joined = group_wanted(actor=actor, reference=group) if group else None
-        place = _place(claim, source, machine, wanted_host, chosen, joined)
+        place = _place(claim, source, machine, features, wanted_network, wanted_host, chosen, joined)
     vm = VM(
         id=place.id,
         owner=actor,
@@ -107,6 +111,7 @@ def vm_create(
         devices=machine.devices,
         policy=place.policy,
         group=place.group,
+        cpu_features=list(features),
         ssh_keys=[key.public_key for key in keys],
         user_data=user_data,
         tags=checked_tags(tags or []),
@@ -129,6 +134,8 @@ def _place(
     claim: Demand,
     image: Image,
     machine: Machine,
+    features: tuple[str, ...],
+    network: Network | None,
     host: Host | None,
     chosen: Policy | None,
     group: PlacementGroup | None,
@@ -142,6 +149,8 @@ def _place(
         image_id=image.pk,
         host_id=host.pk if host else None,
         group=group,
+        network=network,
+        cpu_features=tuple(sorted({*features, *image.cpu_features})),
     )
     decision = placement_preview(wish=wish)
     return Taken(id=uuid.uuid4(), host=Host.objects.get(pk=decision.best.id), policy=chosen, group=group)
@@ -154,6 +163,7 @@ def _reserved(
     claim: Demand,
     image: Image,
     machine: Machine,
+    needs: tuple[str, ...],
     host: Host | None,
     policy: str | None,
     group: str | None,
@@ -170,19 +180,17 @@ def _reserved(
         demand=claim,
         architecture=image.architecture,
         firmware=machine.firmware,
+        cpu_features=needs,
     )
     if host is not None and host.pk != taken.host.pk:
         raise refused("placement", "placement.other_host", f"The room is on another host than {host.name}.")
     return taken
 
 
-def _host_of(network: Network | None, wanted: Host | None) -> Host | None:
+def _check_network(network: Network | None, wanted: Host | None) -> None:
     """A network is on one host, and so is who wants to be in it."""
-    if network is None:
-        return wanted
-    if wanted is not None and wanted.pk != network.host_id:
+    if network is not None and wanted is not None and wanted.pk != network.host_id:
         raise refused("network", "network.other_host", f"{network.name} is on another host than {wanted.name}.")
-    return network.host
 
 
 def _create_plan(actor: User, vm: VM, host: Host) -> Plan:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from apps.placement.engine import cpu
 from apps.placement.engine.group import AFFINITY, ANTI_AFFINITY, Group
 from apps.placement.engine.snapshot import Bools, HostView, Label, Request, Room, Rooms, Snapshot
 from apps.placement.policy.model import LabelRule, Policy
@@ -49,6 +50,23 @@ def _has_uefi(snapshot: Snapshot, request: Request) -> Bools | None:
     return snapshot.truths(f"uefi {request.architecture}", lambda host: request.architecture in host.uefi)
 
 
+def _has_features(snapshot: Snapshot, request: Request, policy: Policy) -> Bools | None:
+    asked = cpu.asked_for(request, policy)
+    return snapshot.truths(f"cpu {asked}", lambda host: cpu.has_all(host, asked)) if asked else None
+
+
+def _network(request: Request) -> str:
+    return request.network.name if request.network else ""
+
+
+def _elsewhere(request: Request) -> str:
+    return (
+        f"does not have the network {request.network.name}, which is on {request.network.host} alone"
+        if request.network
+        else ""
+    )
+
+
 def _fresh(snapshot: Snapshot, policy: Policy) -> Bools | None:
     most = policy.filters.fresh_within_s
     if most is None:
@@ -58,7 +76,22 @@ def _fresh(snapshot: Snapshot, policy: Policy) -> Bools | None:
 
 def _stale(host: HostView, policy: Policy) -> str:
     seen = "never" if host.age_s is None else f"{host.age_s:.0f} s ago"
-    return f"its data is too old (read {seen}, may be {policy.filters.fresh_within_s} s)"
+    return f"its data is too old (read {seen}, may be {policy.filters.fresh_within_s} s{_too_rarely(host, policy)})"
+
+
+def _too_rarely(host: HostView, policy: Policy) -> str:
+    """Where no reading can be as fresh as the policy asks for, most of the time."""
+    rarely = host.pull_interval_s > (policy.filters.fresh_within_s or 0)
+    return f", and it is read every {host.pull_interval_s} s only" if rarely else ""
+
+
+def _refresh(host: HostView, policy: Policy) -> str:
+    rarely = _too_rarely(host, policy)
+    return (
+        f"read {host.name} every {policy.filters.fresh_within_s} s or more often"
+        if rarely
+        else f"read {host.name} again"
+    )
 
 
 def _accelerated(host: HostView, wanted: str) -> bool:
@@ -245,7 +278,7 @@ FILTERS: tuple[Filter, ...] = (
         name="fresh",
         passes=lambda snapshot, _, policy: _fresh(snapshot, policy),
         reason=lambda host, _, policy: _stale(host, policy),
-        change=lambda host, *_: f"read {host.name} again",
+        change=lambda host, _, policy: _refresh(host, policy),
     ),
     Filter(
         name="architecture",
@@ -262,6 +295,23 @@ FILTERS: tuple[Filter, ...] = (
             f"has no UEFI firmware for {request.architecture} (install its package and probe the host)"
         ),
         change=lambda host, request, _: f"install UEFI firmware for {request.architecture} on {host.name}",
+    ),
+    Filter(
+        name="cpu_features",
+        passes=_has_features,
+        reason=lambda host, request, policy: cpu.lacking(
+            cpu.asked_for(request, policy),
+            features=host.cpu_features,
+            native=host.native,
+            accelerator=host.accelerator,
+        ),
+        change=lambda host, *_: f"ask for no CPU features that {host.name} lacks",
+    ),
+    Filter(
+        name="network",
+        passes=lambda snapshot, request, _: _one_of(snapshot, request.network.host_id) if request.network else None,
+        reason=lambda _, request, __: _elsewhere(request),
+        change=lambda host, request, _: f"add a network on {host.name} in place of {_network(request)}",
     ),
     _group_filter(AFFINITY, _together, "group {group} is on {hosts} ({rule})"),
     _group_filter(ANTI_AFFINITY, _apart, "already runs {on} of group {group} ({rule})"),

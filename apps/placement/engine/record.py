@@ -13,6 +13,7 @@ from typing import Any
 
 from apps.placement.engine.decide import Decision, decide
 from apps.placement.engine.group import Group, Member
+from apps.placement.engine.network import Reach
 from apps.placement.engine.snapshot import HostView, Request, Room
 from apps.placement.policy.language import policy_read
 from apps.placement.policy.tree import PolicyError
@@ -21,6 +22,8 @@ ENGINE = 1
 ROOMS = ("vcpus", "memory", "disk")
 PLAIN = tuple(part.name for part in fields(HostView) if part.name not in (*ROOMS, "id"))
 ROOM = tuple(part.name for part in fields(Room))
+LATER: dict[str, Any] = {"cpu_features": None, "pull_interval_s": 10}
+"""What older records do not have, and what stands for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +42,14 @@ def pack(decision: Decision) -> Record:
         for part in ROOM:
             seen[f"{name}.{part}"] = [getattr(getattr(host, name), part) for host in hosts]
     seen["age_s"] = [None if host.age_s is None else round(host.age_s) for host in hosts]
-    wanted = next((host.name for host in hosts if host.id == decision.request.host_id), decision.request.host_id)
+    request = decision.request
+    wanted = next((host.name for host in hosts if host.id == request.host_id), request.host_id)
+    network = request.network and replace(request.network, host_id=request.network.host)
     columns = json.dumps(seen, separators=(",", ":"), sort_keys=True)
     head = {
         "engine": ENGINE,
         "policy": decision.policy.text,
-        "request": asdict(replace(decision.request, host_id=wanted, group=_by_names(decision.request.group))),
+        "request": asdict(replace(request, host_id=wanted, network=network, group=_by_names(request.group))),
     }
     content = json.dumps(head, separators=(",", ":")) + "\n" + columns
     digest = hashlib.sha256(columns.encode()).hexdigest()
@@ -81,8 +86,13 @@ def kept(content: bytes) -> Kept:
 
 def _again(head: dict[str, Any], seen: dict[str, list[Any]]) -> Decision:
     hosts = [_host(seen, number) for number in range(len(seen["name"]))]
-    request = Request(**{**head["request"], "group": _group(head["request"].get("group"))})
-    return decide(hosts=hosts, request=request, policy=policy_read(head["policy"]))
+    return decide(hosts=hosts, request=_request(head["request"]), policy=policy_read(head["policy"]))
+
+
+def _request(seen: dict[str, Any]) -> Request:
+    network, features = seen.get("network"), tuple(seen.get("cpu_features", ()))
+    reach = Reach(**network) if network else None
+    return Request(**{**seen, "group": _group(seen.get("group")), "network": reach, "cpu_features": features})
 
 
 def _by_names(group: Group | None) -> Group | None:
@@ -95,8 +105,9 @@ def _group(seen: dict[str, Any] | None) -> Group | None:
 
 
 def _host(seen: dict[str, list[Any]], number: int) -> HostView:
-    values: dict[str, Any] = {name: seen[name][number] for name in PLAIN}
-    for name in ("architectures", "uefi"):
-        values[name] = tuple(values[name])
+    given = {name: seen[name][number] for name in PLAIN if name in seen or name not in LATER}
+    values: dict[str, Any] = {**LATER, **given}
+    for name in ("architectures", "uefi", "cpu_features"):
+        values[name] = None if values[name] is None else tuple(values[name])
     values |= {name: Room(**{part: seen[f"{name}.{part}"][number] for part in ROOM}) for name in ROOMS}
     return HostView(id=values["name"], **values)

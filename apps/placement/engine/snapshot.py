@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.placement.engine.group import Group
+from apps.placement.engine.network import Reach
 
 Bools: TypeAlias = NDArray[np.bool_]
 Floats: TypeAlias = NDArray[np.float64]
@@ -26,7 +27,10 @@ class Room:
 
 @dataclass(frozen=True, kw_only=True)
 class HostView:
-    """One host. Memory is MiB, disk GiB; the size of memory is what guests can have of it."""
+    """One host. Memory is MiB, disk GiB; the size of memory is what guests can have of it.
+
+    ``cpu_features`` are those that guests have, of what somebody asks for; None: not known.
+    """
 
     id: str
     name: str
@@ -45,6 +49,8 @@ class HostView:
     age_s: float | None = 0.0
     image_cached: bool = False
     labels: Mapping[str, Label] = field(default_factory=dict)
+    cpu_features: tuple[str, ...] | None = None
+    pull_interval_s: int = 10
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -61,6 +67,8 @@ class Request:
     firmware: str = "bios"
     host_id: str | None = None
     group: Group | None = None
+    network: Reach | None = None
+    cpu_features: tuple[str, ...] = ()
 
 
 def nothing_is_nothing(whole: Floats) -> Floats:

@@ -14,6 +14,7 @@ from apps.placement.policy.tree import PolicyError, Problem, compose, problem
 
 OF_GROUPS = "that is the rule of a placement group, which a VM joins when it is created"
 NAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+FEATURE = r"[a-z0-9][a-z0-9._-]{0,31}"
 LABEL = Text(most=63, pattern=r"[a-z][a-z0-9_]{0,62}", says="the name of a label (a-z, 0-9, _)")
 VALUES = OneOrMore(of=Text(most=63, says="the value of a label"), most=20)
 
@@ -70,12 +71,17 @@ FILTERS = Record(
             values=("any", "proven", "kvm"), meaning="proven: seen to boot a kernel; kvm: that, with KVM"
         ),
         "native": Flag(meaning="true: only hosts whose CPU is of the guest's architecture"),
+        "cpu_features": Listing(
+            of=Text(most=32, pattern=FEATURE, says="a CPU feature such as avx2, or a level such as x86-64-v3"),
+            least=1,
+            most=20,
+            meaning="CPU features that guests must have, or levels of x86-64",
+        ),
         "image_cached": Flag(meaning="true: only hosts that have the image"),
         "labels": LABELS,
     },
     reasons={
-        "cpu_features": "hosts do not report their CPU features yet",
-        "network": "every host has the default network; another one fixes the host already",
+        "network": "a VM names its network when it is created, which then is a filter by itself",
         "affinity": OF_GROUPS,
         "anti_affinity": OF_GROUPS,
         "group": OF_GROUPS,
@@ -144,6 +150,7 @@ def _policy(text: str, values: dict[str, Any]) -> Policy:
             fresh_within_s=filters.get("fresh_within_s"),
             accelerator=filters.get("accelerator", "any"),
             native=filters.get("native", False),
+            cpu_features=filters.get("cpu_features", ()),
             image_cached=filters.get("image_cached", False),
             require_labels=_rules(labels.get("require", {})),
             refuse_labels=_rules(labels.get("refuse", {})),

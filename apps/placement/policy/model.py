@@ -24,6 +24,7 @@ class Filters:
     fresh_within_s: int | None = None
     accelerator: str = "any"
     native: bool = False
+    cpu_features: tuple[str, ...] = ()
     image_cached: bool = False
     require_labels: tuple[LabelRule, ...] = ()
     refuse_labels: tuple[LabelRule, ...] = ()
