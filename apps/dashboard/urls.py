@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from apps.dashboard import api, placement_views, policy_views, views, what_if_views
+from apps.dashboard import api, placement_views, policy_views, views, what_if_api, what_if_views
 
 urlpatterns: list[URLPattern] = [
     path("", views.overview, name="overview"),
@@ -21,5 +21,6 @@ urlpatterns: list[URLPattern] = [
 ]
 api_urlpatterns: list[URLPattern] = [
     path("differences/", api.DifferencesView.as_view()),
+    path("placements/what-if/", what_if_api.WhatIfView.as_view()),
     path("differences/confirm/", api.DifferencesConfirmView.as_view()),
 ]

@@ -10,16 +10,17 @@ from apps.dashboard.policy_selectors import WHERE_NO_SIZE_IS, size_named
 from apps.dashboard.what_if_selectors import Question
 from apps.hosts.capacity import Demand
 from apps.hosts.selectors import hosts_for
-from apps.placement.explain import NewHost, host_imagined
+from apps.placement.explain import NewHost
 
 MOST_HOSTS = 50
+MOST_GROWTH = 400
 
 
 class WhatIfForm(forms.Form):
     """How the cloud shall be different. Everything is optional; nothing is the cloud as it is."""
 
     size = forms.ChoiceField(label="Room for machines of size", required=False)
-    grow = forms.IntegerField(label="All machines grow by (%)", min_value=0, max_value=400, required=False)
+    grow = forms.IntegerField(label="All machines grow by (%)", min_value=0, max_value=MOST_GROWTH, required=False)
     remove = forms.MultipleChoiceField(label="Without these hosts", required=False)
     add = forms.IntegerField(label="New hosts", min_value=0, max_value=MOST_HOSTS, required=False)
     cpus = forms.IntegerField(label="CPUs", min_value=1, max_value=4096, required=False)
@@ -49,9 +50,6 @@ class WhatIfForm(forms.Form):
             size=size.name if size else "1 vCPU, 1 GiB",
             policy=size.policy if size else None,
             grow_percent=data.get("grow") or 0,
-            added=[
-                host_imagined(NewHost(name=f"new host {number}", **shape))
-                for number in range(1, (data.get("add") or 0) + 1)
-            ],
+            added=[NewHost(name=f"new host {number}", **shape) for number in range(1, (data.get("add") or 0) + 1)],
             removed=data.get("remove", []),
         )

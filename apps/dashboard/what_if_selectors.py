@@ -1,22 +1,27 @@
 """What would happen: the cloud as it is, copied, changed, and asked. Nothing is placed or written."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Any
 
 from apps.accounts.models import User
 from apps.accounts.selectors import require_admin
 from apps.compute.models import VM, VolumeAttachment
+from apps.compute.services.numbers import demand_wanted
+from apps.errors import refused
 from apps.hosts.capacity import VM_OVERHEAD_MIB, Demand
 from apps.hosts.models import Allocation, AllocationKind
+from apps.hosts.selectors import hosts_for
 from apps.placement.engine import what_if
 from apps.placement.engine.cpu import asked_for
 from apps.placement.engine.group import Group
-from apps.placement.engine.snapshot import HostView, Request
+from apps.placement.engine.snapshot import Request
 from apps.placement.engine.what_if import Cloud, Loss, Machine, Moved, Over
+from apps.placement.explain import NewHost, host_imagined
 from apps.placement.models import Policy
-from apps.placement.policies import policy_in_force
+from apps.placement.policies import policy_in_force, policy_known
 from apps.placement.policy import model
 from apps.placement.policy.shipped import FOR_VOLUMES, shipped
 from apps.placement.selectors import hosts_snapshot
@@ -34,7 +39,7 @@ class Question:
     size: str
     policy: Policy | None = None
     grow_percent: int = 0
-    added: Sequence[HostView] = ()
+    added: Sequence[NewHost] = ()
     removed: Sequence[str] = ()
 
 
@@ -104,9 +109,10 @@ def what_if_answer(*, actor: User, question: Question) -> Answer:
     """Ask it. For administrators: it names hosts and everybody's machines. Raises ``Forbidden``."""
     require_admin(actor)
     policy = policy_in_force(question.policy)[0]
-    cloud = what_if.joined(
-        what_if.grown(cloud_now(), question.grow_percent, overhead_mib=VM_OVERHEAD_MIB), question.added
-    )
+    now = cloud_now()
+    asked = features_asked(now)
+    new = [host_imagined(host, asked=asked) for host in question.added]
+    cloud = what_if.joined(what_if.grown(now, question.grow_percent, overhead_mib=VM_OVERHEAD_MIB), new)
     moved = what_if.left(cloud, question.removed)
     after = moved.cloud
     few = len(after.machines) <= MOST_MACHINES
@@ -119,6 +125,37 @@ def what_if_answer(*, actor: User, question: Question) -> Answer:
         room=what_if.room_for(after.hosts, _request(question.demand), policy),
         energy=_energy(after) if few else None,
     )
+
+
+def question_of(
+    *,
+    actor: User,
+    size: str | None = None,
+    vcpus: int | None = None,
+    memory_mib: int | None = None,
+    disk_gib: int | None = None,
+    policy: str | None = None,
+    grow_percent: int = 0,
+    add_hosts: Sequence[Mapping[str, Any]] = (),
+    remove_hosts: Sequence[str] = (),
+) -> Question:
+    """A question in names; the numbers say of what there shall be room. Raises ``Refused`` naming the field."""
+    require_admin(actor)
+    chosen, demand = demand_wanted(size=size, vcpus=vcpus, memory_mib=memory_mib, disk_gib=disk_gib)
+    known = {host.name: str(host.pk) for host in hosts_for(actor=actor)}
+    by_id = {host_id: name for name, host_id in known.items()}
+    removed = [by_id.get(reference, reference) for reference in remove_hosts]
+    for name in removed:
+        if name not in known:
+            raise refused("remove_hosts", "host.unknown", f"There is no host {name[:63]!r}.")
+    added = [NewHost(**host) for host in add_hosts]
+    names = [*known, *(host.name for host in added)]
+    twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
+    if twice is not None:
+        raise refused("add_hosts", "host.name_taken", f"There is already a host named {twice!r}.")
+    by = policy_known(reference=policy) if policy else chosen.policy if chosen else None
+    name = chosen.name if chosen else "own numbers"
+    return Question(demand=demand, size=name, policy=by, grow_percent=grow_percent, added=added, removed=removed)
 
 
 def losses_now(*, actor: User) -> tuple[Loss, ...] | None:
@@ -134,10 +171,14 @@ def losses_now(*, actor: User) -> tuple[Loss, ...] | None:
 
 def cloud_now() -> Cloud:
     """Hosts and what is on them. Images can be sent, so each counts as there."""
-    machines = tuple(_machines())
-    asked = frozenset(name for machine in machines for name in asked_for(machine.request, machine.policy))
-    hosts = tuple(replace(host, image_cached=True) for host in hosts_snapshot(cpu_features=asked))
-    return Cloud(hosts=hosts, machines=machines)
+    machines = Cloud(hosts=(), machines=tuple(_machines()))
+    seen = hosts_snapshot(cpu_features=features_asked(machines))
+    return replace(machines, hosts=tuple(replace(host, image_cached=True) for host in seen))
+
+
+def features_asked(cloud: Cloud) -> frozenset[str]:
+    """The CPU features that any machine asks for."""
+    return frozenset(name for machine in cloud.machines for name in asked_for(machine.request, machine.policy))
 
 
 def _machines() -> list[Machine]:

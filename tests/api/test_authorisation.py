@@ -110,6 +110,7 @@ ROWS: dict[tuple[str, str], tuple[str, int, Any]] = {
     ),
     ("placements/{placement_id}/", "get"): (ADMINS, 200, None),
     ("placements/{placement_id}/", "delete"): (ADMINS, 204, None),
+    ("placements/what-if/", "post"): (ADMINS, 200, {"vcpus": 1, "memory_mib": 512, "disk_gib": 5}),
     ("placements/explain/", "post"): (ADMINS, 200, {"vcpus": 1, "memory_mib": 512, "disk_gib": 5}),
     ("placement-groups/", "get"): (EVERYBODY, 200, None),
     ("placement-groups/", "post"): (EVERYBODY, 201, {"name": "new", "rule": "affinity"}),

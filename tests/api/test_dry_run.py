@@ -10,7 +10,7 @@ from tests.api.answers import everything, problem_of, rows
 from tests.api.conftest import PUBLIC_KEY, WEEKLY, connected
 from tests.imagefile.hostile import qcow2
 
-ASKS = {"/api/v1/placements/explain/"}  # places nothing by itself
+ASKS = {"/api/v1/placements/explain/", "/api/v1/placements/what-if/"}  # places nothing by itself
 ALMOST = ("dry_run=1", "dry_run=True", "dry_run=", "dryrun=true", "dry_run=true&dry_run=false", "force=1")
 TOKENS = {"/api/v1/token/", "/api/v1/token/refresh/", "/api/v1/token/revoke/"}
 

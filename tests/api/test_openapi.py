@@ -63,7 +63,7 @@ def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
 # A password is no answer to keep; a piece of a file says itself where it belongs, so a second one is refused.
 WITHOUT_KEY = {"/api/v1/me/password/", "/api/v1/images/{image_id}/file/"}
 # Answers and changes nothing.
-QUESTIONS = {"/api/v1/placements/explain/"}
+QUESTIONS = {"/api/v1/placements/explain/", "/api/v1/placements/what-if/"}
 # Where there is one operation for each of several, and what they are called in the answer.
 SEVERAL = {"/api/v1/images/prune/": "operations", "/api/v1/vms/bulk/": "results"}
 

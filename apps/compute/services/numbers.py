@@ -2,6 +2,7 @@
 
 from apps.compute.models import Size
 from apps.errors import refused
+from apps.hosts.capacity import Demand
 
 MOST_VCPUS = 256
 MOST_MEMORY_MIB = 4 * 2**20
@@ -43,3 +44,19 @@ def size_wanted(*, name: str, **own: int | None) -> Size:
         known = ", ".join(Size.objects.values_list("name", flat=True))
         raise refused("size", "size.unknown", f"There is no size {name!r}. Known: {known}.")
     return chosen
+
+
+def demand_wanted(
+    *, size: str | None, vcpus: int | None, memory_mib: int | None, disk_gib: int | None
+) -> tuple[Size | None, Demand]:
+    """What is asked for by a size or by own numbers, and that size. Raises ``Refused`` for neither and for both."""
+    own = {"vcpus": vcpus, "memory_mib": memory_mib, "disk_gib": disk_gib}
+    if size is not None:
+        chosen = size_wanted(name=size, **own)
+        return chosen, Demand(vcpus=chosen.vcpus, memory_mib=chosen.memory_mib, disk_gib=chosen.disk_gib)
+    missing = next((field for field, value in own.items() if value is None), None)
+    if missing:
+        raise refused(missing, "vm.size_missing", "Give a size, or all of vcpus, memory_mib and disk_gib.")
+    check_bounds(**own)
+    assert vcpus is not None and memory_mib is not None and disk_gib is not None  # noqa: S101  # for the type checker
+    return None, Demand(vcpus=vcpus, memory_mib=memory_mib, disk_gib=disk_gib)

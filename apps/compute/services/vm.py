@@ -11,9 +11,9 @@ from django.db import IntegrityError, transaction
 
 from apps.accounts.models import User
 from apps.accounts.selectors import ssh_keys_wanted
-from apps.compute.models import VM, DesiredPower, Nic, Phase, Size
+from apps.compute.models import VM, DesiredPower, Nic, Phase
 from apps.compute.services.machine import Machine, machine_wanted
-from apps.compute.services.numbers import check_bounds, check_maxima, size_wanted
+from apps.compute.services.numbers import check_maxima, demand_wanted
 from apps.compute.services.trash import delete_for_good, goes_to_trash, trash
 from apps.compute.services.wish import VMChange as VMChange
 from apps.compute.services.wish import act, locked, paused, ready, running
@@ -73,7 +73,7 @@ def vm_create(
     valid_name("name", name)
     user_data_check(user_data)
     source = image_wanted(actor=actor, reference=image)
-    chosen_size, demand = _demand(size=size, vcpus=vcpus, memory_mib=memory_mib, disk_gib=disk_gib)
+    chosen_size, demand = demand_wanted(size=size, vcpus=vcpus, memory_mib=memory_mib, disk_gib=disk_gib)
     check_maxima(vcpus=demand.vcpus, memory_mib=demand.memory_mib, max_vcpus=max_vcpus, max_memory_mib=max_memory_mib)
     check_fits_image(demand, source, of_size=chosen_size is not None)
     if user_data and not source.cloud_init:
@@ -208,21 +208,6 @@ def _create_plan(actor: User, vm: VM, host: Host) -> Plan:
     if vm.image and not vm.image.copies.filter(host=host, ready=True).exists():
         changes.insert(1, f"send the image {vm.image} to {where}")
     return Plan(host=host.name if actor.is_admin else None, changes=tuple(changes))
-
-
-def _demand(
-    *, size: str | None, vcpus: int | None, memory_mib: int | None, disk_gib: int | None
-) -> tuple[Size | None, Demand]:
-    own = {"vcpus": vcpus, "memory_mib": memory_mib, "disk_gib": disk_gib}
-    if size is not None:
-        chosen = size_wanted(name=size, **own)
-        return chosen, Demand(vcpus=chosen.vcpus, memory_mib=chosen.memory_mib, disk_gib=chosen.disk_gib)
-    missing = next((field for field, value in own.items() if value is None), None)
-    if missing:
-        raise refused(missing, "vm.size_missing", "Give a size, or all of vcpus, memory_mib and disk_gib.")
-    check_bounds(**own)
-    assert vcpus is not None and memory_mib is not None and disk_gib is not None  # noqa: S101  # for the type checker
-    return None, Demand(vcpus=vcpus, memory_mib=memory_mib, disk_gib=disk_gib)
 
 
 def check_fits_image(demand: Demand, image: Image, *, of_size: bool) -> None:
