@@ -35,7 +35,7 @@ uninstall: ## take back everything that was changed on this machine
 test: ## set everything up and run all checks and tests (ARGS="tests/foo -k bar" for some)
 	@$(BOOTSTRAP) test $(ARGS)
 
-soak: ## the long ladders, an upgrade and 2 GiB through nginx among them: half an hour, as root (ARGS="tests/soak/test_upgrade.py")
+soak: ## the long ladders, an upgrade and 2 GiB through nginx among them: three quarters of an hour, as root (ARGS="tests/soak/test_upgrade.py")
 	@$(BOOTSTRAP) soak $(ARGS)
 
 check: ## linters, types, contracts, migrations, generated files

@@ -5,6 +5,7 @@ databases of its own in both.
 """
 
 import functools
+import gc
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,25 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["lab.pytest_plugin", "tests.processes", "tests.cloud", "tests.vendor", "tests.interruption"]
+pytest_plugins = [
+    "lab.pytest_plugin",
+    "tests.processes",
+    "tests.cloud",
+    "tests.vendor",
+    "tests.interruption",
+    "tests.quick_flush",
+]
+
+
+def pytest_configure() -> None:
+    """Collecting makes millions of objects that all stay: no search for garbage among them, then or later."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.console.conftest import Site
 from tests.console.test_open import fake
-from tests.dashboard.conftest import DESKTOP, PHONE, browser, complaints, static_root  # noqa: F401  # fixtures
+from tests.dashboard.conftest import browser, complaints, static_root  # noqa: F401  # fixtures
+from tests.dashboard.looks import DESKTOP, PHONE
 
 Open = Callable[..., Page]
 # Whitenoise hands files on in pieces that Django would rather have asynchronously.

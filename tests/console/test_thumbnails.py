@@ -14,7 +14,8 @@ from tests.console.conftest import Site
 from tests.console.test_browser import Open, console_page  # noqa: F401  # a fixture
 from tests.console.test_open import fake
 from tests.console.test_picture import pixels, ppm
-from tests.dashboard.conftest import PHONE, browser, complaints, static_root  # noqa: F401  # fixtures
+from tests.dashboard.conftest import browser, complaints, static_root  # noqa: F401  # fixtures
+from tests.dashboard.looks import PHONE
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")

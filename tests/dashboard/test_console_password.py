@@ -1,17 +1,14 @@
 """A one-time password on the tab "Console": asked for, waited for, shown once."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from apps.operations.models import Operation
 from tests.api.conftest import with_login  # noqa: F401  # a fixture
-from tests.dashboard.conftest import PHONE
+from tests.dashboard.looks import looks_right
 
 SECRET = "abcd-efgh-ijkm-nopq"
 
@@ -63,21 +60,13 @@ class TestPages:
 @pytest.mark.django_db(transaction=True)
 def test_in_a_browser(open_as: Callable[..., Page], member: Any, with_login: Any, complaints: list[str]) -> None:  # noqa: F811
     vm = with_login(member, "w" * 63, password=SECRET)
-    page = open_as(member, path(vm, "console/"), viewport=PHONE, color_scheme="dark")
+    page = open_as(member, path(vm, "console/"))
     page.get_by_role("button", name="One-time password").click()
-    look(page, "dialog")
+    looks_right(page, "console-password-dialog")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Show it now").click()
     expect(page.locator("#console-password")).to_have_text(SECRET)
     expect(page.get_by_role("button", name="Show it now")).to_have_count(0)
-    look(page, "shown")
+    looks_right(page, "console-password-shown")
     page.close()
     complaints[:] = [text for text in complaints if "WebSocket" not in text]  # nobody serves consoles here
-
-
-def look(page: Page, name: str) -> None:
-    if shots := os.environ.get("CLOUDSITE_SHOTS"):
-        page.screenshot(path=Path(shots) / f"console-password-{name}.png", full_page=True)
-    found = Axe().run(page)
-    assert found.violations_count == 0, f"{name}: {found.generate_report()}"
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name

@@ -1,43 +1,19 @@
 """Placement in a real Chromium: the editor by keyboard, and what axe finds on every page, light and dark."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from apps.placement.models import Placement, Policy
 from apps.placement.policies import policy_create, policy_replace
-from tests.dashboard.conftest import DESKTOP, PHONE
+from tests.dashboard.looks import BOTH, DESKTOP, looks_right
 from tests.dashboard.test_placement_pages import TEXT, claim
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Open = Callable[..., Page]
-SETTLED = """async () => {
-  const frame = () => new Promise((done) => requestAnimationFrame(done));
-  const busy = ".htmx-request, .htmx-swapping, .htmx-settling, .htmx-added";
-  do {
-    await frame();
-    await frame();
-    await Promise.all(document.getAnimations().map((each) => each.finished.catch(() => null)));
-  } while (document.querySelector(busy));
-}"""  # what is being replaced is pale, colours change slowly, and axe reads them
 WRONG = "name: quiet\nfilters:\n  memroy: {ratio: 1}\nscore: [{metric: vms}]\n"
-
-
-BOTH = (("light", DESKTOP), ("dark", PHONE))
-
-
-def looks_right(page: Page, looks: Sequence[tuple[Any, Any]] = BOTH) -> None:
-    """No finding of axe and nothing wider than the window: on a desk in the light, on a phone in the dark."""
-    for scheme, viewport in looks:
-        page.set_viewport_size(viewport)
-        page.emulate_media(color_scheme=scheme)
-        page.evaluate(SETTLED)
-        found = Axe().run(page)
-        assert found.violations_count == 0, f"{page.url} {scheme}: {found.generate_report()}"
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{page.url} {scheme}"
 
 
 def type_a_policy(page: Page) -> None:
@@ -46,7 +22,7 @@ def type_a_policy(page: Page) -> None:
     editor.fill(WRONG)
     to_line = page.get_by_role("button", name="Go to line 3")
     expect(page.locator(".editor-wrong")).to_have_text("3")
-    looks_right(page)
+    looks_right(page, looks=BOTH)
     page.set_viewport_size(DESKTOP)
     to_line.press("Enter")
     expect(editor).to_be_focused()
@@ -77,4 +53,4 @@ def test_the_pages_of_placement(open_as: Open, admin: Any, sizes: Any, make_host
     what_if = "/what-if/?grow=90&remove=h1&add=1&cpus=0"
     for path in ("/policies/", policy, "/placements/", f"/placements/{told.pk}/", f"/vms/{vm.pk}/", what_if):
         page.goto(path)
-        looks_right(page, BOTH if path in (policy, what_if) else BOTH[1:])
+        looks_right(page, looks=BOTH if path in (policy, what_if) else BOTH[1:])

@@ -8,7 +8,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.cloud import Cloud
 from tests.console.test_picture import pixels
-from tests.dashboard.conftest import DESKTOP, browser  # noqa: F401  # a fixture
+from tests.dashboard.conftest import browser  # noqa: F401  # a fixture
+from tests.dashboard.looks import DESKTOP
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.lab

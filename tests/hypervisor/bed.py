@@ -52,6 +52,7 @@ class Bed:
     lacks: frozenset[str] = frozenset()
     architecture: str = "x86_64"
     machine: str = "q35"
+    uplink: str = "eth0"
     cpu: CpuSpec = field(default_factory=lambda: CpuSpec(mode="maximum"))
     installation: str
     read_file: Callable[[str], bytes | None] = lambda _path: None

@@ -2,6 +2,7 @@
 lab.
 """
 
+import json
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from hypervisor.fake import FakeHost, FakeHypervisor
 from hypervisor.libvirt_driver import LibvirtHypervisor
 from hypervisor.specs import ConnectionSettings, CpuSpec, HostAddress
 from lab import Host
+from lab.process import run
 from tests.hypervisor.bed import Bed
 from tests.hypervisor.pki import CLIENT, CLIENT_DN, Authority
 
@@ -97,6 +99,12 @@ def _fake(request: pytest.FixtureRequest) -> Bed:
     )
 
 
+def own_uplink() -> str:
+    """The device of this machine's default route, which the test driver looks at."""
+    routes = json.loads(run(["ip", "-j", "-4", "route", "show", "default"]).stdout or "[]")
+    return str(min(routes, key=lambda route: route.get("metric", 0))["dev"]) if routes else ""
+
+
 def _test_driver(request: pytest.FixtureRequest) -> Bed:
     address, settings = HostAddress(transport="local"), request.getfixturevalue("connection_settings")
     installation = secrets.token_hex(4)
@@ -108,6 +116,7 @@ def _test_driver(request: pytest.FixtureRequest) -> Bed:
         hypervisor=connect(installation),
         another=connect,
         lacks=TEST_DRIVER_LACKS,
+        uplink=own_uplink(),
         installation=installation,
         architecture="i686",
         cpu=CpuSpec(mode="custom", model="pentium3"),

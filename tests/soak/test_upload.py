@@ -16,7 +16,8 @@ from playwright.sync_api import Page, Request, expect, sync_playwright
 from bootstrap.commands import run
 from tests.bootstrap.test_nginx import Proxy, nginx
 from tests.client import PASSWORD
-from tests.dashboard.conftest import ARGUMENTS, CHROMIUM, DESKTOP
+from tests.dashboard.conftest import ARGUMENTS, CHROMIUM
+from tests.dashboard.looks import DESKTOP
 from tests.soak.installed import Installed
 from tests.waiting import wait_for
 
