@@ -53,6 +53,12 @@ app.conf.update(
         },
         "probe again": {"task": "hosts.probe_again", "schedule": 10.0 * settings.TIME_SCALE},
         "forget images": {"task": "storage.forget", "schedule": 24 * 3600.0},
+        "roll up metrics": {
+            "task": "metrics.roll_up",
+            "schedule": 30.0 * settings.TIME_SCALE,
+            "options": {"expires": 60.0 * max(1.0, settings.TIME_SCALE)},
+        },
+        "forget metrics": {"task": "metrics.forget", "schedule": 3600.0},
         "roll up placements": {"task": "placement.roll_up", "schedule": 3600.0},
         "forget keys": {"task": "envelope.forget_keys", "schedule": 3600.0},
     },

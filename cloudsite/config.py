@@ -37,6 +37,9 @@ class Config(BaseSettings):
     port: int = Field(8420, ge=1, le=65535, description="Port of plain HTTP on loopback.")
     lan: Literal["on", "off"] = Field("on", description="HTTPS on the LAN address; `off` closes it.")
     lan_port: int = Field(8443, ge=1, le=65535, description="Port of HTTPS on the LAN address.")
+    ingest_port: int = Field(
+        8421, ge=1, le=65535, description="Port on which the agents of hosts report; on the LAN where HTTPS is."
+    )
     tls_cert: Path | None = Field(None, description="Certificate (chain) for HTTPS instead of the one of our own CA.")
     tls_key: Path | None = Field(None, description="Private key that belongs to `CLOUDSITE_TLS_CERT`.")
     allowed_hosts: str = Field("", description="Further names under which the dashboard is reached, by comma.")
@@ -58,6 +61,14 @@ class Config(BaseSettings):
     placement_days: int = Field(
         365, ge=0, description="Days that it is known where a VM that is gone was placed; 0 keeps it for ever."
     )
+    metrics_raw_hours: int = Field(
+        48, ge=2, le=744, description="Hours that the samples of hosts and VMs are kept as they came."
+    )
+    metrics_minute_days: int = Field(7, ge=2, le=400, description="Days that their values by minute are kept.")
+    metrics_five_minute_days: int = Field(
+        30, ge=2, le=4000, description="Days that their values by five minutes are kept."
+    )
+    metrics_hour_days: int = Field(400, ge=2, le=10000, description="Days that their values by hour are kept.")
     policy_dir: Path | None = Field(
         None, description="Directory of policies as YAML files, read when Cloudsite starts; none unless set."
     )

@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     "apps.accounts",
     "apps.operations",
     "apps.hosts",
+    "apps.metrics",
     "apps.network",
     "apps.storage",
     "apps.placement",
@@ -219,6 +220,10 @@ DEFAULT_POLICY = CONFIG.default_policy
 POLICY_DIR = CONFIG.policy_dir
 TRACE_DAYS = CONFIG.trace_days
 PLACEMENT_DAYS = CONFIG.placement_days
+METRICS_RAW_HOURS = CONFIG.metrics_raw_hours
+METRICS_MINUTE_DAYS = CONFIG.metrics_minute_days
+METRICS_FIVE_MINUTE_DAYS = CONFIG.metrics_five_minute_days
+METRICS_HOUR_DAYS = CONFIG.metrics_hour_days
 TRASH_HOURS = CONFIG.trash_hours
 HYPERVISOR = CONFIG.hypervisor
 UPLOAD_LIMIT_BYTES = CONFIG.upload_limit_mib * 1024 * 1024

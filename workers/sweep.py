@@ -73,6 +73,11 @@ def ring_reconciles() -> None:
         current_app.send_task("hosts.reconcile", args=[str(host_id)], ignore_result=True, retry=False, expires=30)
 
 
+def ring_roll_up() -> None:
+    """Ring for the roll-up of metrics, where beat is silent."""
+    current_app.send_task("metrics.roll_up", ignore_result=True, retry=False, expires=60)
+
+
 class Sweeper(bootsteps.StartStopStep):
     """A thread in the worker's parent, so that no beat is needed for correctness."""
 
@@ -103,6 +108,7 @@ class Sweeper(bootsteps.StartStopStep):
                     self._hearing.check()
                 if is_silent("beat"):
                     ring_reconciles()
+                    ring_roll_up()
             except Exception as error:
                 log.warning("sweep.failed", reason=str(error))
             finally:

@@ -10,6 +10,8 @@ from celery import shared_task
 
 from apps.envelope.services import keys_forget
 from apps.hosts.services import hosts_probe_again
+from apps.metrics.retention import samples_forget
+from apps.metrics.rollups import windows_roll_up
 from apps.placement.retention import placements_roll_up
 from cloudsite.celery import app
 from workers import hosts, image_import, images, network, storage
@@ -124,6 +126,18 @@ def hosts_reconcile(host_id: str) -> None:
 def envelope_forget_keys() -> None:
     """Drop the answers kept for old idempotency keys."""
     keys_forget()
+
+
+@shared_task(name="metrics.roll_up")
+def metrics_roll_up() -> None:
+    """Bring averages and maxima up to the samples that came. Two at once take different windows."""
+    windows_roll_up(now=now())
+
+
+@shared_task(name="metrics.forget")
+def metrics_forget() -> None:
+    """Make room for the samples of the next days, and drop those that are too old."""
+    samples_forget(now=now())
 
 
 @shared_task(name="placement.roll_up")

@@ -7,7 +7,8 @@ certificates of hosts. The files are made once and never replaced while they are
 import datetime
 import ipaddress
 import os
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,9 @@ CA_DAYS = 3650
 LEAF_DAYS = 825
 RENEW_DAYS = 30
 CLIENT_NAME = "cloudsite-control-plane"
+INGEST_URI = "urn:cloudsite:ingest"
+BACKEND_URI = "urn:cloudsite:backend"
+AGENT_URI = "urn:cloudsite:host:"
 ORGANISATION = "Cloudsite"
 
 
@@ -65,7 +69,11 @@ def ca_fingerprint() -> str:
 
 
 def certificate_issue(*, common_name: str, names: Sequence[str] = (), server: bool) -> Issued:
-    """A certificate of our CA. ``names`` are DNS names or IP addresses; a client's has none."""
+    """A certificate of our CA. ``names`` are DNS names, IP addresses or URNs; that for libvirt's client has none."""
+    return _issue(common_name, names, [ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH])
+
+
+def _issue(common_name: str, names: Sequence[str], purposes: Sequence[x509.ObjectIdentifier]) -> Issued:
     ca_ensure()
     ca = x509.load_pem_x509_certificate((pki_dir() / "ca.crt").read_bytes())
     ca_key = serialization.load_pem_private_key((pki_dir() / "ca.key").read_bytes(), password=None)
@@ -74,8 +82,7 @@ def certificate_issue(*, common_name: str, names: Sequence[str] = (), server: bo
     builder = _builder(_name(common_name), ca.subject, key.public_key(), LEAF_DAYS)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(ca=False), critical=True)
-    purpose = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
-    builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+    builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     builder = builder.add_extension(
         x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
     )
@@ -88,11 +95,46 @@ def certificate_issue(*, common_name: str, names: Sequence[str] = (), server: bo
 
 def web_certificate_ensure(*, names: Sequence[str]) -> None:
     """The web server's certificate for these names; made anew when they change or it is about to expire."""
-    path = pki_dir() / "web.crt"
+    _ensure(pki_dir() / "web.crt", names, lambda: certificate_issue(common_name=names[0], names=names, server=True))
+
+
+def ingest_certificate_ensure(*, names: Sequence[str]) -> None:
+    """The server certificate of the ingest, under the names of the web server and as what it is."""
+    known = [*names, INGEST_URI]
+    _ensure(pki_dir() / "ingest.crt", known, lambda: certificate_issue(common_name=names[0], names=known, server=True))
+
+
+def backend_certificate_ensure() -> None:
+    """What we show to an agent's own API. It is no certificate for libvirt, which compares the whole name."""
+    names = [BACKEND_URI]
+    _ensure(
+        keys_dir() / "backend.crt",
+        names,
+        lambda: certificate_issue(common_name="cloudsite-backend", names=names, server=False),
+    )
+
+
+def agent_certificate_issue(*, host_id: uuid.UUID, names: Sequence[str] = ()) -> Issued:
+    """What the agent of a host shows to the ingest, and to us where it listens itself, under these names."""
+    return _issue(
+        f"agent {host_id}",
+        [f"{AGENT_URI}{host_id}", *names],
+        [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH],
+    )
+
+
+def agent_certificate_ensure(*, host_id: uuid.UUID, names: Sequence[str] = (), directory: Path) -> None:
+    """The agent's certificate and key in a directory of this machine, as ``agent.crt`` and ``agent.key``."""
+    known = [f"{AGENT_URI}{host_id}", *names]
+    _ensure(directory / "agent.crt", known, lambda: agent_certificate_issue(host_id=host_id, names=names))
+
+
+def _ensure(path: Path, names: Sequence[str], issue: Callable[[], Issued]) -> None:
+    """Certificate and key beside it; made anew when the names change or it is about to expire."""
     if path.exists() and _covers(x509.load_pem_x509_certificate(path.read_bytes()), names):
         return
-    issued = certificate_issue(common_name=names[0], names=names, server=True)
-    _write(pki_dir() / "web.key", issued.key.encode(), mode=0o600)
+    issued = issue()
+    _write(path.with_suffix(".key"), issued.key.encode(), mode=0o600)
     _write(path, issued.certificate.encode(), mode=0o644)
 
 
@@ -139,6 +181,8 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _san(name: str) -> x509.GeneralName:
+    if name.startswith("urn:"):
+        return x509.UniformResourceIdentifier(name)
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:

@@ -28,6 +28,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         certificates.ca_ensure()
-        certificates.web_certificate_ensure(names=own_addresses())
+        names = own_addresses()
+        certificates.web_certificate_ensure(names=names)
+        certificates.ingest_certificate_ensure(names=names)
+        certificates.backend_certificate_ensure()
         certificates.client_certificate_ensure()
         certificates.ssh_key_ensure()
