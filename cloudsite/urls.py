@@ -9,6 +9,7 @@ from apps.compute import urls as compute
 from apps.dashboard import urls as dashboard
 from apps.events import urls as events
 from apps.hosts import urls as hosts
+from apps.metrics import urls as metrics
 from apps.network import urls as network
 from apps.operations import urls as operations
 from apps.placement import urls as placement
@@ -21,6 +22,7 @@ api_urlpatterns = [
     *dashboard.api_urlpatterns,
     *events.api_urlpatterns,
     *hosts.api_urlpatterns,
+    *metrics.api_urlpatterns,
     *network.api_urlpatterns,
     *operations.api_urlpatterns,
     *placement.api_urlpatterns,

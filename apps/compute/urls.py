@@ -7,6 +7,7 @@ from apps.compute.api import clone
 from apps.compute.api import console as console_api
 from apps.compute.api import console_password as console_password_api
 from apps.compute.api import image as image_api
+from apps.compute.api import metrics as metrics_api
 from apps.compute.api import nic as nic_api
 from apps.compute.api import rebuild as rebuild_api
 from apps.compute.api import rescue as rescue_api
@@ -98,6 +99,7 @@ api_urlpatterns: list[URLPattern] = [
     path("vms/<uuid:vm_id>/console/", console_api.VMConsoleView.as_view()),
     path("vms/<uuid:vm_id>/console-password/", console_password_api.VMConsolePasswordView.as_view()),
     path("vms/<uuid:vm_id>/console-password/reveal/", console_password_api.VMConsolePasswordRevealView.as_view()),
+    path("vms/<uuid:vm_id>/metrics/", metrics_api.VMMetricsView.as_view(), name="vm-metrics"),
     path("sizes/", api.SizeListView.as_view()),
     path("vms/", api.VMListView.as_view()),
     path("vms/bulk/", bulk_api.VMBulkView.as_view()),

@@ -81,6 +81,8 @@ ROWS: dict[tuple[str, str], tuple[str, int, Any]] = {
     ("vms/{vm_id}/insert/", "post"): (OWN, 202, {"image": "disc"}),
     ("vms/{vm_id}/eject/", "post"): (OWN, 202, {}),
     ("vms/{vm_id}/console-password/", "post"): (OWN, 202, {}),
+    ("vms/{vm_id}/metrics/", "get"): (OWN, 200, None),
+    ("hosts/{host_id}/metrics/", "get"): (ADMINS, 200, None),
     ("hosts/", "get"): (ADMINS, 200, None),
     ("hosts/", "post"): (ADMINS, 202, {"name": "new", "uri": "qemu+ssh://cloud@new.example/system"}),
     ("hosts/{host_id}/", "get"): (ADMINS, 200, None),
