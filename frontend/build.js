@@ -65,6 +65,16 @@ async function buildConsoles() {
   copyFileSync("node_modules/@novnc/novnc/LICENSE.txt", `${out}/LICENSE-novnc.txt`);
 }
 
+async function buildGraphs() {
+  const out = `${ROOT}/static/js/graphs`;
+  const options = { bundle: true, minify: true, format: "esm", target: "es2022", legalComments: "none" };
+  const banner = { js: "/* Made from frontend/js with what VENDOR.txt names; licence beside this file. */" };
+  await build({ ...options, entryPoints: ["js/graphs.js"], outdir: out, banner, logLevel: "warning" });
+  copyFileSync("css/graphs.css", `${out}/graphs.css`);
+  copyFileSync("node_modules/uplot/dist/uPlot.min.css", `${out}/uplot.css`);
+  copyFileSync("node_modules/uplot/LICENSE", `${out}/LICENSE-uplot.txt`);
+}
+
 function writeVendorList() {
   const sum = createHash("sha256").update(readFileSync(`${ROOT}/static/fonts/${FONT}`)).digest("hex");
   const lines = [
@@ -74,6 +84,7 @@ function writeVendorList() {
     `static/css/app.css   made with Tailwind CSS ${version("tailwindcss")}, MIT`,
     `templates/icons/   Heroicons ${version("heroicons")}, MIT`,
     `static/js/console/serial.js, xterm.css   xterm.js ${version("@xterm/xterm")}, addon-fit ${version("@xterm/addon-fit")}, MIT`,
+    `static/js/graphs/graphs.js, uplot.css   uPlot ${version("uplot")}, MIT`,
     `static/js/console/vnc.js   noVNC ${version("@novnc/novnc")}, MPL-2.0; its source is in the npm package @novnc/novnc`,
   ];
   writeFileSync(`${ROOT}/static/VENDOR.txt`, lines.join("\n") + "\n");
@@ -83,4 +94,5 @@ buildIcons();
 buildFont();
 buildStyles();
 await buildConsoles();
+await buildGraphs();
 writeVendorList();

@@ -19,6 +19,7 @@ from apps.compute.api import volume as volume_api
 from apps.compute.views import bulk as bulk_views
 from apps.compute.views import console as console_views
 from apps.compute.views import console_password as password_views
+from apps.compute.views import graphs as graphs_views
 from apps.compute.views import machine
 from apps.compute.views import nic as nic_views
 from apps.compute.views import rebuild as rebuild_views
@@ -32,6 +33,7 @@ from apps.compute.views import volume as volume_views
 urlpatterns: list[URLPattern] = [
     path("vms/", views.vm_list, name="vm-list"),
     path("vms/<uuid:vm_id>/console/", console_views.vm_console, name="vm-console"),
+    path("vms/<uuid:vm_id>/graphs/", graphs_views.vm_graphs, name="vm-graphs"),
     path("vms/<uuid:vm_id>/screen/", console_views.vm_screen, name="vm-screen"),
     path("vms/bulk/", bulk_views.vm_bulk, name="vm-bulk"),
     path("vms/<uuid:vm_id>/thumbnail/", console_views.vm_thumbnail, name="vm-thumbnail"),

@@ -28,6 +28,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "volumes/{volume_id}/resize/": (OWN, BUTTON),
     "volumes/{volume_id}/delete/": (OWN, BUTTON),
     "vms/{vm_id}/console/": (OWN, READ),
+    "vms/{vm_id}/graphs/": (OWN, READ),
     "vms/{vm_id}/screen/": (OWN, READ),
     "vms/{vm_id}/thumbnail/": (OWN, READ),
     "vms/{vm_id}/console-password/": (OWN, BUTTON),

@@ -18,6 +18,7 @@ RECENT = 8
 # Key of the tab, its label, and the name of its page, in the order in which they are shown.
 TABS: tuple[tuple[str, str, str], ...] = (
     ("overview", "Overview", "vm-detail"),
+    ("graphs", "Graphs", "vm-graphs"),
     ("snapshots", "Snapshots", "vm-snapshots"),
     ("network", "Network", "vm-network"),
     ("volumes", "Volumes", "vm-volumes"),
