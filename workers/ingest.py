@@ -255,7 +255,7 @@ def server(*, host: str, port: int) -> uvicorn.Server:
 def main() -> None:
     """Take samples until told to stop: on the LAN where the dashboard is on it, else on loopback alone."""
     given = load()
-    host = "0.0.0.0" if given.lan == "on" else given.bind  # noqa: S104 - the LAN
+    host = "0.0.0.0" if given.lan == "on" else "127.0.0.1"  # noqa: S104 - the LAN
     server(host=host, port=given.ingest_port).run()
 
 
