@@ -25,6 +25,7 @@ TYPED = (
     "imagebuild",
     "imagefile",
     "lab",
+    "agents",
     "bench",
 )
 """Everything that is written in Python and not a test; a directory that does not exist yet is left out."""

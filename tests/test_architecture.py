@@ -60,6 +60,7 @@ class TestContracts:
         ),
         "The hypervisor package knows nothing of ours": ("hypervisor/wrong_way.py", "import apps.errors"),
         "What handles hostile image files knows nothing of ours": ("imagefile/wrong_way.py", "import apps.errors"),
+        "Agents know nothing of ours, and need Python alone": ("agents/host/wrong_way.py", "import hypervisor.errors"),
     }
 
     @pytest.fixture

@@ -20,6 +20,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 VARIABLE = re.compile(r"\b(CLOUDSITE_[A-Z_]*[A-Z])\b")
 API_PATH = re.compile(r"/api/v1/[A-Za-z0-9/{}<>$_…-]*")
 SOURCE_DIRECTORIES = (
+    "agents",
     "apps",
     "bootstrap",
     "cloudsite",

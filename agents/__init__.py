@@ -1,0 +1,1 @@
+"""Programs that run elsewhere than Cloudsite: on its hosts. They import nothing of ours."""
