@@ -139,9 +139,11 @@ class Agent:
 
     def _keep_sampling(self) -> None:
         ticker = Ticker(self.state.schedule.current.interval)
+        notify.expect(ticker.interval)
         while not self._stopped:
             if ticker.interval != self.state.schedule.current.interval:
                 ticker.start(self.state.schedule.current.interval)
+                notify.expect(ticker.interval)
             if self._wake.wait(ticker.seconds_left()):
                 self._wake.clear()
                 continue

@@ -162,6 +162,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the parent refuses by itself: lines too long, methods unknown, versions of the protocol."""
         self.close_connection = True
+        self.request_version = "HTTP/1.1"  # whatever was asked for, an answer has a head
         self.command = getattr(self, "command", None) or "GET"
         self.headers = getattr(self, "headers", None) or http.client.HTTPMessage()
         self._send_problem(Problem(code, "malformed", message or "This is no request."))
