@@ -6,13 +6,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import changes, consoles, create, events, placement
+from bench import agent, changes, consoles, create, events, placement
 from bench.figures import Result
 from bench.report import Load, text, write
 from bench.surroundings import inside, running_cloud, with_lab_host
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-PARTS = ("placement", "create", "changes", "consoles", "events", "reconcile", "lists")
+PARTS = ("placement", "agent", "create", "changes", "consoles", "events", "reconcile", "lists")
 
 
 def say(sentence: str) -> None:
@@ -39,11 +39,13 @@ def run(options: argparse.Namespace) -> list[Result]:
     quick, results = options.quick, list[Result]()
     if "placement" in options.only:
         results.append(placement.measure(decisions=200 if quick else 2000, say=say))
-    if set(options.only) == {"placement"}:
+    if "agent" in options.only:
+        results.append(agent.measure(guests=100, samples=10 if quick else 60, say=say))
+    if set(options.only) <= {"placement", "agent"}:
         return results
     with running_cloud(say) as cloud:
         inside(cloud)
-        if set(options.only) - {"lists", "placement"}:
+        if set(options.only) - {"lists", "placement", "agent"}:
             with with_lab_host(cloud, say) as around:
                 if "create" in options.only:
                     results.append(create.measure(around, repetitions=4 if quick else 15, say=say))

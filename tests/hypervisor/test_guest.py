@@ -2,12 +2,14 @@
 
 import dataclasses
 import io
+import json
 import queue
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,10 +30,11 @@ from hypervisor.specs import (
 )
 from imagebuild.probe import ProbeKernel
 from lab import Host
-from tests.hypervisor.bed import CIDR, Bed, wait_until
+from tests.hypervisor.bed import CIDR, MIB, Bed, wait_until
 
 pytestmark = pytest.mark.lab
 BOOT_SECONDS = 60
+AGENT = Path(__file__).resolve().parents[2] / "agents" / "host"
 
 
 @pytest.fixture
@@ -71,7 +74,22 @@ def guest(bed: Bed) -> DomainSpec:
     return dataclasses.replace(bed.domain(with_nic=True), direct_boot=boot, memory_mib=192)
 
 
-def test_guest_lives_a_life(bed: Bed, lab_hosts: list[Host]) -> None:
+def as_the_agent_sees_it(host: Host, spec: DomainSpec, ip: IPv4Address, directory: Path) -> dict[str, Any]:
+    """One sample, while somebody talks to the guest; with the rights of the agent's unit and no more."""
+    (directory / "agent.json").write_text(
+        json.dumps(dict.fromkeys(("ca", "certificate", "key", "state_dir"), "/nowhere"))
+    )
+    directory.chmod(0o755)
+    send = f"s.socket(2, 2).sendto(bytes(999), ('{ip}', 9))"
+    talk = f"import socket as s, time as t; [{send} and t.sleep(.001) for _ in range(2000)]"
+    rights = "+sys_ptrace,+dac_read_search"
+    nobody = f"setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps {rights} --ambient-caps {rights}"
+    agent = f"env PYTHONPATH={AGENT} python3 -S -B -m cloudsite_agent --config {directory}/agent.json --once"
+    said = host.run("sh", "-c", f'python3 -c "{talk}" >/dev/null 2>&1 & {nobody} {agent}')
+    return json.loads(said.stdout)["guests"][str(spec.uuid)]
+
+
+def test_guest_lives_a_life(bed: Bed, lab_hosts: list[Host], tmp_path: Path) -> None:
     spec, driver = guest(bed), bed.hypervisor
     heard: queue.Queue[HostEvent] = queue.Queue()
     subscription = driver.watch(heard.put)
@@ -82,6 +100,12 @@ def test_guest_lives_a_life(bed: Bed, lab_hosts: list[Host]) -> None:
     assert (lease.ip, lease.mac) == (IPv4Address(CIDR[100]), bed.mac(0))
     assert driver.leases(bed.network.name)[0].mac == bed.mac(0)
     assert driver.addresses(spec.uuid, sources=("agent",)) == []
+    seen = as_the_agent_sees_it(lab_hosts[0], spec, lease.ip, tmp_path)
+    assert 0 < seen["cpu"] <= spec.vcpus + 1
+    assert 32 * MIB < seen["memory"] < 2048 * MIB
+    assert seen["disk_read"] >= 0
+    assert seen["net_receive"] > 1000
+    assert seen["net_transmit"] > 0
     assert "/vnc.sock" in lab_hosts[0].virsh("dumpxml", str(spec.uuid))
     assert lab_hosts[0].run("ss", "-Hltn", "sport", "ge", ":5900").stdout.count(":59") == 0
 
