@@ -119,13 +119,6 @@ def test_killed_and_started_again_with_the_backend_away_in_between(
     assert "PRIVATE KEY" not in said
 
 
-def test_one_sample_for_people(configure: Callable[..., Path], start: Callable[..., subprocess.Popen[str]]) -> None:
-    printed, _ = start(configure(), "--once").communicate(timeout=20)
-    sample = json.loads(printed)
-    assert sample["host"]["memory_total"] == 24684096 * 1024
-    assert sample["guests"][ONE]["cpu"] == 0.0
-
-
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -161,15 +154,21 @@ def test_a_right_configuration() -> None:
     assert made.proc == Path("/proc")
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"ca": 1}'])
-def test_a_file_that_is_no_configuration_ends_the_agent(
-    tmp_path: Path, start: Callable[..., subprocess.Popen[str]], content: str
-) -> None:
+@pytest.mark.parametrize("content", ["", "[]", "{", "null", "\0"])
+def test_a_file_that_is_no_configuration(tmp_path: Path, content: str) -> None:
     (tmp_path / "agent.json").write_text(content)
+    with pytest.raises(UnusableConfiguration, match=r"agent\.json"):
+        Configuration.load(tmp_path / "agent.json")
+
+
+def test_a_configuration_that_cannot_be_used_ends_the_agent(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    (tmp_path / "agent.json").write_text('{"ca": 1}')
     process = start(tmp_path / "agent.json")
     _, said = process.communicate(timeout=10)
     assert process.returncode == 2
-    assert json.loads(said)["event"] == "the configuration cannot be used"
+    assert json.loads(said)["reason"] == "ca: an absolute path is wanted"
 
 
 def test_systemd_is_told_what_it_wants_to_hear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,7 +99,7 @@ class AnyOrder(RuleBasedStateMachine):
         shutil.rmtree(self.directory)
 
 
-AnyOrder.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
 TestAnyOrder = AnyOrder.TestCase
 
 
@@ -126,7 +126,7 @@ def test_killed_at_any_byte(tmp_path: Path) -> None:
 
 
 @given(content=some.binary(max_size=300), place=some.binary(max_size=30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_garbage_on_the_disk_is_passed_over(content: bytes, place: bytes) -> None:
     with tempfile.TemporaryDirectory(prefix="cs-buffer-") as name:
         directory = Path(name)

@@ -1,7 +1,7 @@
 """Watts, and where they come from."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from agents.host.cloudsite_agent.energy import LONGEST_SECONDS, Energy, consumed
@@ -30,6 +30,7 @@ def test_a_counter_that_begins_again_loses_nothing(limit: int, start: int, steps
         counter = reading
 
 
+@settings(max_examples=40)
 @given(old=some.integers(), new=some.integers(), limit=some.integers(1, 2**40))
 def test_what_is_consumed_is_never_negative_nor_more_than_a_round(old: int, new: int, limit: int) -> None:
     used = consumed(old, new, limit)

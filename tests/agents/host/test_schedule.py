@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from agents.host.cloudsite_agent.schedule import Schedule, ScheduleFile, Ticker, UnusableSchedule
@@ -54,6 +54,7 @@ def test_what_cannot_be_followed_is_refused_by_name(tmp_path: Path, change: dict
     assert file.current == Schedule()
 
 
+@settings(max_examples=40)
 @given(
     some.one_of(
         some.none(), some.integers(), some.text(), some.lists(some.text()), some.dictionaries(some.text(), some.none())
@@ -82,6 +83,7 @@ def test_samples_lie_on_multiples_of_the_interval() -> None:
     assert ticker.seconds_left() == pytest.approx(1.3)
 
 
+@settings(max_examples=40)
 @given(late=some.lists(some.floats(0, 4.9), max_size=50))
 def test_being_late_never_moves_the_next_one(late: list[float]) -> None:
     clock = Clock()
