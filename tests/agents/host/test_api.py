@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -279,11 +280,11 @@ def test_one_who_trickles_is_cut_off(api: API) -> None:
     """A byte now and then keeps every single read alive, but not the handshake as a whole."""
     with socket.create_connection(("127.0.0.1", api.server_port), 10) as stranger:
         stranger.sendall(b"\x16\x03\x01\x02\x00")
-        begin = time.monotonic()
+        begin, pause = time.monotonic(), threading.Event()
         with pytest.raises(OSError):  # reset or broken pipe
             while time.monotonic() - begin < 5:
                 stranger.sendall(b"\x01")
-                time.sleep(0.1)
+                pause.wait(0.1)
         assert time.monotonic() - begin < 3
     wait_for(lambda: not api._ends, seconds=5, what="the end of the connection")
 
