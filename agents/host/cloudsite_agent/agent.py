@@ -36,6 +36,7 @@ class Agent:
         self._wake = threading.Event()
         self._stopped = False
         self._last_at = 0.0
+        self._unusable = ""
         self.state = State(
             host=Host(
                 proc=configuration.proc,
@@ -110,7 +111,9 @@ class Agent:
         try:
             self.reschedule(document)
         except UnusableSchedule as error:
-            log.warning("the backend sent an unusable schedule", extra={"fields": {"reason": str(error)}})
+            if str(error) != self._unusable:
+                log.warning("the backend sends an unusable schedule", extra={"fields": {"reason": str(error)}})
+            self._unusable = str(error)
 
     def stop(self) -> None:
         """From another thread or a signal."""

@@ -62,6 +62,7 @@ class Pusher:
         self._head, self._adopt = head, adopt
         self._chance = chance
         self._failures_in_a_row = 0
+        self._refusing = False
         self._more = threading.Event()
         self._stopped = threading.Event()
 
@@ -126,8 +127,10 @@ class Pusher:
         progress.duplicates += duplicates if isinstance(duplicates, int) else 0
         if isinstance(refused, list) and refused:
             progress.refused += len(refused)
-            fields = {"samples": len(refused), "first": str(refused[0])[:500]}
-            log.warning("the backend refused samples", extra={"fields": fields})
+            if not self._refusing:
+                fields = {"samples": len(refused), "first": str(refused[0])[:500]}
+                log.warning("the backend refuses samples", extra={"fields": fields})
+        self._refusing = bool(refused)
         if "schedule" in document:
             self._adopt(document["schedule"])
 

@@ -15,7 +15,8 @@ from agents.host.cloudsite_agent.identity import Credentials
 
 SCHEDULE = {"version": 0, "interval": 5, "guests": True, "cores": True}
 Script = list[int]
-"""Statuses to answer with, one a request, before it works again. 0: hang up without an answer."""
+"""Statuses to answer with, one a request, before it works again. 0: hang up without an answer. HANG: after a while."""
+HANG, HANG_SECONDS = -1, 2.2
 
 
 class Backend(http.server.ThreadingHTTPServer):
@@ -81,7 +82,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers["Content-Length"]))
         status = self.server.script.pop(0) if self.server.script else 200
-        if status == 0:
+        if status in (0, HANG):
+            threading.Event().wait(HANG_SECONDS if status == HANG else 0)
             self.close_connection = True
             return
         if self.headers["Content-Encoding"] == "gzip":
