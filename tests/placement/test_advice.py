@@ -24,7 +24,8 @@ def test_one_is_named_exactly_where_nothing_fits(hosts: list[HostView], request:
 @given(hosts=host_lists(), request=requests)
 def test_after_asking_for_as_much_less_it_fits(hosts: list[HostView], request: Request) -> None:
     hosts = [replace(view, up=True, enabled=True, architectures=("x86_64",)) for view in hosts]
-    request = replace(request, host_id=None, group=None, architecture="x86_64", firmware="bios")
+    request = replace(request, host_id=None, group=None, network=None, cpu_features=())
+    request = replace(request, architecture="x86_64", firmware="bios")
     request = replace(request, memory_mib=request.memory_mib + 40)
     decision = decide(hosts=hosts, request=request, policy=SPREAD)
     for change in smallest_changes(decision):
