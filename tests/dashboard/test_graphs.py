@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from apps.metrics.batch import Batch
 from apps.metrics.services import samples_store
-from tests.dashboard.conftest import PHONE
+from tests.dashboard.looks import PHONE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Open = Callable[..., Page]
