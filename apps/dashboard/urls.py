@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from apps.dashboard import api, placement_views, policy_views, views, what_if_api, what_if_views
+from apps.dashboard import api, group_views, placement_views, policy_views, views, what_if_api, what_if_views
 
 urlpatterns: list[URLPattern] = [
     path("", views.overview, name="overview"),
@@ -16,6 +16,10 @@ urlpatterns: list[URLPattern] = [
     path("policies/<uuid:policy_id>/delete/", policy_views.policy_remove, name="policy-delete"),
     path("placements/", placement_views.placement_list, name="placement-list"),
     path("placements/<uuid:placement_id>/", placement_views.placement_detail, name="placement-detail"),
+    path("placement-groups/", group_views.group_list, name="group-list"),
+    path("placement-groups/new/", group_views.group_create, name="group-create"),
+    path("placement-groups/<uuid:group_id>/", group_views.group_detail, name="group-detail"),
+    path("placement-groups/<uuid:group_id>/delete/", group_views.group_remove, name="group-delete"),
     path("what-if/", what_if_views.what_if, name="what-if"),
     path("what-if/badge/", what_if_views.what_if_badge, name="what-if-badge"),
 ]

@@ -12,10 +12,10 @@ from django.db.models.functions import JSONObject
 from apps.accounts.models import User
 from apps.errors import Conflict, NotFound, refused
 from apps.events.services import event_record
-from apps.hosts.models import Allocation
+from apps.hosts.models import Allocation, Host
 from apps.names import as_id, valid_name
 from apps.placement.engine.group import Group, Member
-from apps.placement.models import PlacementGroup
+from apps.placement.models import GroupRule, PlacementGroup
 
 MOST_NAMED = 5
 MOST_LISTED = 200
@@ -75,6 +75,17 @@ def group_seen(group: PlacementGroup) -> Group:
         for label, host_id, host in placed.values_list("label", "host_id", "host__name")
     )
     return Group(id=str(group.pk), name=group.name, rule=group.rule, members=members)
+
+
+def group_broken(*, group: PlacementGroup, name: str, host: Host) -> str:
+    """Why a machine on this host cannot join: what of the rule would not hold. Nothing where it would."""
+    seen = group_seen(group)
+    there = str(host.pk) in seen.host_ids
+    if group.rule == GroupRule.ANTI_AFFINITY and there:
+        return f"{name} is on {host.name}, and so is {seen.on(str(host.pk))} of {group.name} ({group.rule})."
+    if group.rule == GroupRule.AFFINITY and seen.members and not there:
+        return f"{name} is on {host.name}, and {group.name} on {seen.hosts} ({group.rule})."
+    return ""
 
 
 @transaction.atomic

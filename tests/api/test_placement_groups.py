@@ -185,3 +185,92 @@ def test_a_renamed_member_is_told_by_its_new_name(client: Any) -> None:
     vm = VM.objects.get()
     client.post(f"/api/v1/vms/{vm.pk}/rename/", {"name": "primary"}, format="json")
     assert [member["name"] for member in client.get(GROUPS).json()["results"][0]["members"]] == ["primary"]
+
+
+class TestJoinAndLeave:
+    """``PATCH vms/{id}/ {"group": …}``: where it is now, or not at all."""
+
+    @pytest.fixture
+    def vms(self, client: Any, member: Any) -> dict[str, VM]:
+        """Three machines that run: two on one host, one on the other."""
+        found = {}
+        for name, host in (("a", "h1"), ("b", "h1"), ("c", "h2")):
+            create(client, name)
+            VM.objects.filter(name=name).update(phase="ready", power="running", host=Host.objects.get(name=host))
+            vm = VM.objects.get(name=name)
+            wish = wish_of(chosen=None, demand=vm.demand, architecture=vm.architecture, host_id=vm.host_id)
+            placement_claim(consumer_id=vm.pk, consumer_name=name, owner_id=vm.owner_id, wish=wish)
+            found[name] = vm
+        return found
+
+    def patch(self, client: Any, vm: VM, group: Any, **more: Any) -> Any:
+        return client.patch(f"/api/v1/vms/{vm.pk}/", {"group": group, **more}, format="json")
+
+    def members(self, client: Any, name: str) -> list[str]:
+        (group,) = (item for item in client.get(GROUPS).json()["results"] if item["name"] == name)
+        return [member["name"] for member in group["members"]]
+
+    def test_a_rule_that_holds_where_it_is(self, client: Any, vms: dict[str, VM]) -> None:
+        made(client, "apart")
+        made(client, "close", "affinity")
+        assert self.patch(client, vms["a"], "apart", tags=["x"]).json()["group"] == "apart"
+        broken = problem_of(self.patch(client, vms["b"], "apart"), 409, "placement_group.rule")
+        assert broken["detail"] == "b is on h1, and so is a of apart (anti-affinity)."
+        assert self.patch(client, vms["c"], "apart").status_code == 200
+        assert self.members(client, "apart") == ["a", "c"]
+        assert self.patch(client, vms["b"], "close").status_code == 200
+        broken = problem_of(self.patch(client, vms["c"], "close"), 409, "placement_group.rule")
+        assert broken["detail"] == "c is on h2, and close on h1 (affinity)."
+        assert self.patch(client, vms["a"], "close").json()["group"] == "close"
+        assert (self.members(client, "apart"), self.members(client, "close")) == (["c"], ["a", "b"])
+
+    def test_leaving_and_saying_the_same_again(self, client: Any, vms: dict[str, VM]) -> None:
+        made(client)
+        self.patch(client, vms["a"], "db")
+        before = Event.objects.count()
+        assert self.patch(client, vms["a"], "db").status_code == 200
+        assert Event.objects.count() == before
+        assert self.patch(client, vms["a"], None).json()["group"] is None
+        assert self.members(client, "db") == []
+        last = Event.objects.order_by("pk").last()
+        assert last is not None and (last.kind, last.message) == ("vm.group", "Left the placement group db")
+        assert self.patch(client, vms["b"], "db").status_code == 200
+
+    def test_a_soft_rule_takes_any(self, client: Any, vms: dict[str, VM]) -> None:
+        made(client, "soft", "soft-anti-affinity")
+        for vm in vms.values():
+            assert self.patch(client, vm, "soft").status_code == 200
+        assert self.members(client, "soft") == ["a", "b", "c"]
+
+    def test_nothing_is_written_by_a_dry_run_or_half(self, client: Any, vms: dict[str, VM]) -> None:
+        made(client)
+        path = f"/api/v1/vms/{vms['a'].pk}/"
+        plan = client.patch(f"{path}?dry_run=true", {"group": "db"}, format="json").json()["plan"]
+        assert plan["changes"] == ["set group"]
+        problem_of(self.patch(client, vms["a"], "db", boot_order=-1), 422, "vm.boot_order")
+        assert self.members(client, "db") == []
+
+    @pytest.mark.parametrize("group", ["nobody", "", 7, [], {}, True, "x" * 64])
+    def test_nonsense(self, client: Any, vms: dict[str, VM], group: Any) -> None:
+        answer = self.patch(client, vms["a"], group)
+        assert answer.status_code in (400, 422)
+        assert problem_of(answer, answer.status_code)["errors"][0]["field"] == "group"
+
+    def test_somebody_elses_group_and_machine(
+        self, client: Any, vms: dict[str, VM], api_for: Any, other: Any, admin: Any
+    ) -> None:
+        theirs = api_for(other)
+        made(theirs, "theirs")
+        problem_of(self.patch(client, vms["a"], "theirs"), 422, "placement_group.unknown", "group")
+        problem_of(self.patch(theirs, vms["a"], "theirs"), 404, "vm.not_found")
+        made(client)
+        assert self.patch(api_for(admin), vms["a"], "db").json()["group"] == "db"  # its owner's
+        problem_of(self.patch(api_for(admin), vms["a"], "theirs"), 422, "placement_group.unknown", "group")
+
+    def test_not_while_it_is_made_and_also_from_the_trash(self, client: Any, vms: dict[str, VM]) -> None:
+        made(client)
+        VM.objects.filter(pk=vms["a"].pk).update(phase="creating")
+        problem_of(self.patch(client, vms["a"], "db"), 409, "vm.not_ready")
+        VM.objects.filter(pk=vms["a"].pk).update(phase="trashed")
+        assert self.patch(client, vms["a"], "db").status_code == 200
+        problem_of(self.patch(client, vms["b"], "db"), 409, "placement_group.rule")

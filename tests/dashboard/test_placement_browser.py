@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from apps.placement.groups import group_create
 from apps.placement.models import Placement, Policy
 from apps.placement.policies import policy_create, policy_replace
 from tests.dashboard.looks import BOTH, DESKTOP, looks_right
@@ -39,6 +40,14 @@ def type_a_policy(page: Page) -> None:
     expect(page.get_by_role("heading", name="quiet", exact=True)).to_be_visible()
 
 
+def group_pages(admin: Any, vm: Any) -> tuple[str, ...]:
+    """With a long name and somebody in it."""
+    group = group_create(actor=admin, name="g" * 63, rule="anti-affinity")
+    type(vm).objects.filter(pk=vm.pk).update(group=group)
+    own = f"/placement-groups/{group.pk}/"
+    return "/placement-groups/", "/placement-groups/new/", own, f"{own}delete/", f"/vms/{vm.pk}/edit/"
+
+
 def test_the_pages_of_placement(open_as: Open, admin: Any, sizes: Any, make_host: Any, make_vm: Any, host: Any) -> None:
     make_host("a" * 63, memory_mib=65536, enabled=False)
     long = policy_create(actor=admin, text=TEXT.replace("quiet", "l" * 63))
@@ -51,6 +60,7 @@ def test_the_pages_of_placement(open_as: Open, admin: Any, sizes: Any, make_host
     assert Policy.objects.filter(name="quiet").exists()
     policy = f"/policies/{long.pk}/"
     what_if = "/what-if/?grow=90&remove=h1&add=1&cpus=0"
-    for path in ("/policies/", policy, "/placements/", f"/placements/{told.pk}/", f"/vms/{vm.pk}/", what_if):
+    groups = group_pages(admin, vm)
+    for path in (*groups, "/policies/", policy, "/placements/", f"/placements/{told.pk}/", f"/vms/{vm.pk}/", what_if):
         page.goto(path)
-        looks_right(page, looks=BOTH if path in (policy, what_if) else BOTH[1:])
+        looks_right(page, looks=BOTH if path in (policy, what_if, groups[-1]) else BOTH[1:])

@@ -15,6 +15,7 @@ from apps.accounts.permissions import actor_of
 from apps.compute.models import VM, Phase, Size
 from apps.compute.selectors.vm import ROW, STATUSES, sizes, vm_addresses, vm_row, vm_rows, vms_for
 from apps.compute.services import vm as services
+from apps.compute.services.group import vm_group
 from apps.compute.services.trash import vm_restore
 from apps.compute.services.vm import VMChange
 from apps.envelope.filters import DocumentedFilters
@@ -131,6 +132,9 @@ class VMUpdateSerializer(StrictSerializer):
     protected = serializers.BooleanField(required=False)
     start_on_boot = serializers.BooleanField(required=False)
     boot_order = serializers.IntegerField(required=False)
+    group = serializers.CharField(
+        max_length=63, required=False, allow_null=True, help_text="A placement group of its owner's, by id or name."
+    )
     tags = serializers.ListField(child=serializers.CharField(), max_length=20, required=False)
     notes = serializers.CharField(required=False, allow_blank=True, max_length=10000)
 
@@ -239,10 +243,12 @@ class VMView(APIView):
     @extend_schema(request=VMUpdateSerializer, responses=VMSerializer, parameters=MUTATION)
     @mutation
     def patch(self, request: Request, vm_id: uuid.UUID) -> Answer:
-        """Change protection, start on boot and its order, tags or notes. No host is touched."""
+        """Change protection, start on boot and its order, group, tags or notes. No host is touched."""
         values = validated(VMUpdateSerializer, request)
-        vm = services.vm_update(actor=actor_of(request), vm_id=vm_id, **values)
-        return _changed(request, vm, f"set {', '.join(sorted(values)) or 'nothing'}")
+        change = f"set {', '.join(sorted(values)) or 'nothing'}"
+        if "group" in values:
+            vm_group(actor=actor_of(request), vm_id=vm_id, group=values.pop("group"))
+        return _changed(request, services.vm_update(actor=actor_of(request), vm_id=vm_id, **values), change)
 
     @extend_schema(request=VMDeleteSerializer, responses=ACCEPTED, parameters=MUTATION)
     @mutation

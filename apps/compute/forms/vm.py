@@ -60,13 +60,24 @@ class VMUpdateForm(forms.Form):
         required=False,
         help_text="When their host has rebooted, machines with a low number start first.",
     )
+    group = forms.ChoiceField(
+        required=False,
+        label="Placement group",
+        help_text="It stays on its host, so that only a group whose rule holds there takes it.",
+    )
     notes = forms.CharField(required=False, max_length=10000, widget=forms.Textarea(attrs={"rows": 5}))
 
     @classmethod
     def of(cls, vm: VM, data: Any = None) -> "VMUpdateForm":
         """The form as the VM is now."""
         now = {field: getattr(vm, field) for field in ("name", "start_on_boot", "boot_order", "notes")}
-        return cls(data, initial={**now, "tags": ", ".join(vm.tags)})
+        form = cls(data, initial={**now, "tags": ", ".join(vm.tags), "group": str(vm.group_id or "")})
+        groups = [(str(group.pk), f"{group.name} ({group.rule})") for group in groups_owned(actor=vm.owner)]
+        if groups:
+            form.fields["group"].choices = [("", "None"), *groups]  # type: ignore[attr-defined]  # a ChoiceField
+        else:
+            del form.fields["group"]
+        return form
 
     def wanted(self) -> dict[str, Any]:
         """The arguments of ``services.vm_update``."""

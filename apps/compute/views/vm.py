@@ -17,6 +17,7 @@ from apps.compute.forms.vm import VMCreateForm, VMFilter, VMUpdateForm
 from apps.compute.models import VM
 from apps.compute.selectors.vm import ROW, vm_addresses, vm_for, vm_placement, vm_rows, vms_for
 from apps.compute.services import vm as services
+from apps.compute.services.group import vm_group
 from apps.compute.services.thumbnail import is_visible
 from apps.compute.views.vm_page import RECENT, vm_page
 from apps.errors import AppError
@@ -157,6 +158,8 @@ def vm_update(request: PageRequest, vm_id: uuid.UUID) -> HttpResponse:
             with transaction.atomic():
                 if form.cleaned_data["name"] != vm.name:
                     services.vm_rename(actor=request.user, vm_id=vm_id, name=form.cleaned_data["name"])
+                if "group" in form.fields:
+                    vm_group(actor=request.user, vm_id=vm_id, group=form.cleaned_data["group"] or None)
                 services.vm_update(actor=request.user, vm_id=vm_id, **form.wanted())
             return redirect("vm-detail", vm_id=vm_id)
         except AppError as error:
