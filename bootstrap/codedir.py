@@ -24,6 +24,7 @@ LEFT_OUT = {
 }
 PARTS_NEEDED = (
     "manage.py",
+    "agents",
     "bootstrap",
     "cloudsite",
     "console",

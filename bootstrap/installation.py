@@ -32,6 +32,7 @@ ONE_SHOTS = (
     ("ensure_policies",),
     ("forget_heartbeats",),
     ("ensure_local_host",),
+    ("ensure_local_agent",),
 )
 
 
@@ -84,7 +85,13 @@ def make_directories(settings: Settings, identity: Identity) -> None:
     for directory in roots:
         directory.mkdir(exist_ok=True, mode=0o755)
     readable = (settings.images_dir, settings.state_dir / "static")
-    private = (settings.postgres_dir, settings.redis_dir, settings.pki_dir, settings.state_dir / "keys")
+    private = (
+        settings.postgres_dir,
+        settings.redis_dir,
+        settings.pki_dir,
+        settings.agent_dir,
+        settings.state_dir / "keys",
+    )
     modes = {settings.run_dir: 0o750, **dict.fromkeys(readable, 0o755), **dict.fromkeys(private, 0o700)}
     for directory, mode in modes.items():
         directory.mkdir(exist_ok=True)
@@ -164,6 +171,8 @@ class _Start:
         remember_installation(self._settings, printed["installation"])
         self._start_all("Starting the dashboard and the API", process_table.web(around))
         self._start_all("Starting the workers", process_table.background(around))
+        if process_table.measures_itself(self._settings):
+            self._start_all("Starting the agent of this machine", [process_table.agent(around)])
         self._finish(around, printed["ensure_admin"])
 
     def _start_all(self, title: str, specs: Sequence[ProcessSpec]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import shutil
@@ -124,13 +125,16 @@ def ports_taken(settings: Settings) -> list[str]:
     wanted = [(settings.bind, settings.port, "CLOUDSITE_PORT")]
     if settings.lan_open:
         wanted.append(("0.0.0.0", settings.lan_port, "CLOUDSITE_LAN_PORT"))  # noqa: S104 - the LAN is the point
+    reached = "0.0.0.0" if settings.lan_open else "127.0.0.1"  # noqa: S104 - the LAN is the point
+    wanted.append((reached, settings.ingest_port, "CLOUDSITE_INGEST_PORT"))
     found = []
     for address, port, name in wanted:
         reason = port_problem(address, port)
         if reason:
             found.append(f"Port {port} on {address} {reason}; {name} names another one.")
-    if settings.lan_open and settings.lan_port == settings.port:
-        found.append("CLOUDSITE_PORT and CLOUDSITE_LAN_PORT are the same; each needs a port of its own.")
+    for (_one, port, name), (_other, same, again) in itertools.combinations(wanted, 2):
+        if port == same:
+            found.append(f"{name} and {again} are the same; each needs a port of its own.")
     return found
 
 

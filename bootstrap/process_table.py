@@ -19,6 +19,7 @@ from bootstrap.supervisor import ProcessSpec
 WORKER_STOP_SECONDS = 40.0
 """Longer than one host call, so that a call in flight is finished and recorded."""
 HTTP_SECONDS = 3.0
+CONFIGURATION = "agent.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,25 @@ def background(around: Surroundings) -> list[ProcessSpec]:
         _spec(around, "beat", [*celery, "beat", "--schedule", str(schedule), "--pidfile", ""]),
         _spec(around, "watch", [around.python, "-m", "workers.watch"]),
         _spec(around, "console", consoles),
+        _spec(around, "ingest", [around.python, "-m", "workers.ingest"]),
     ]
+
+
+def measures_itself(settings: Settings) -> bool:
+    """Whether this machine is a host of the installation; somebody may have removed it."""
+    return (settings.agent_dir / CONFIGURATION).exists()
+
+
+def agent(around: Surroundings) -> ProcessSpec:
+    """The agent of this machine; those of other hosts are installed there. It reads what belongs to other users."""
+    command = [around.python, "-m", "cloudsite_agent", "--config", str(around.settings.agent_dir / CONFIGURATION)]
+    return _spec(
+        around,
+        "agent",
+        command,
+        directory=around.code_dir / "agents" / "host",
+        capabilities=("sys_ptrace", "dac_read_search"),
+    )
 
 
 def _spec(

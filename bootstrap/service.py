@@ -79,6 +79,7 @@ def write_units(around: Surroundings, directory: Path) -> list[Path]:
     """Fill the templates in; the commands are the ones the supervisor would start."""
     settings = around.settings
     specs = [*process_table.servers(around), *process_table.web(around), *process_table.background(around)]
+    specs.append(process_table.agent(around))
     commands = {spec.name: spec.command for spec in specs}
     boot = [list(command) for command in ONE_SHOTS if command[0] in AT_BOOT]
     commands["setup"] = [around.python, "-m", "bootstrap.django_commands", json.dumps(boot)]
@@ -105,6 +106,7 @@ def placeholders(around: Surroundings, name: str) -> dict[str, str]:
         settings.run_dir,
         settings.images_dir,
         settings.pki_dir,
+        settings.agent_dir,
         settings.state_dir / "keys",
         settings.state_dir / "static",
     )

@@ -33,6 +33,7 @@ class Settings:
     port: int = 8420
     lan: str = "on"
     lan_port: int = 8443
+    ingest_port: int = 8421
     database_url: str | None = None
     redis_url: str | None = None
     tls_cert: Path | None = None
@@ -70,6 +71,11 @@ class Settings:
     @property
     def pki_dir(self) -> Path:
         return self.state_dir / "pki"
+
+    @property
+    def agent_dir(self) -> Path:
+        """Configuration, certificate and buffer of the agent that measures this machine."""
+        return self.state_dir / "agent"
 
     @property
     def images_dir(self) -> Path:
@@ -131,6 +137,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         port=number("CLOUDSITE_PORT", 8420, 1, 65535),
         lan=(env.get("CLOUDSITE_LAN") or "on").strip().lower(),
         lan_port=number("CLOUDSITE_LAN_PORT", 8443, 1, 65535),
+        ingest_port=number("CLOUDSITE_INGEST_PORT", 8421, 1, 65535),
         database_url=env.get("DATABASE_URL") or None,
         redis_url=env.get("REDIS_URL") or None,
         tls_cert=Path(certificate) if certificate else None,
@@ -187,6 +194,7 @@ def process_environment(settings: Settings, secret_values: Mapping[str, str]) ->
         "CLOUDSITE_PORT": str(settings.port),
         "CLOUDSITE_LAN": settings.lan,
         "CLOUDSITE_LAN_PORT": str(settings.lan_port),
+        "CLOUDSITE_INGEST_PORT": str(settings.ingest_port),
         "DATABASE_URL": database_url(settings),
         "REDIS_URL": redis_url(settings),
         "DJANGO_SETTINGS_MODULE": "cloudsite.settings",

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 from bootstrap import processes
 from bootstrap.accounts import Identity
@@ -45,6 +45,8 @@ class ProcessSpec:
     environment: Mapping[str, str]
     directory: Path
     identity: Identity | None = None
+    capabilities: Sequence[str] = ()
+    """Single rights of root that it keeps beside its identity, as ``setpriv`` names them; none where root is not there."""
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 15.0
     ready: Callable[[], bool] | None = None
@@ -69,6 +71,18 @@ class _Child:
 def back_off(crashes: int) -> float:
     """Seconds to wait before the next start after so many crashes in a row."""
     return min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2.0 ** min(max(0, crashes - 1), 16))
+
+
+def drop(spec: ProcessSpec) -> tuple[dict[str, Any], list[str]]:
+    """How root's rights are dropped: by Python before ``setpriv`` starts, or by ``setpriv`` where some are kept."""
+    arguments = spec.identity.popen_arguments() if spec.identity is not None else {}
+    if not arguments or not spec.capabilities or spec.identity is None:
+        return arguments, []
+    kept = ",".join(["-all", *(f"+{name}" for name in spec.capabilities)])
+    user = [f"--reuid={spec.identity.uid}", f"--regid={spec.identity.gid}"]
+    groups = f"--groups={','.join(map(str, spec.identity.groups))}"
+    sets = [f"--{which}={kept}" for which in ("inh-caps", "ambient-caps", "bounding-set")]
+    return {"umask": arguments["umask"]}, [*user, groups, *sets, "--no-new-privs"]
 
 
 class Supervisor:
@@ -144,10 +158,10 @@ class Supervisor:
 
     def _spawn(self, child: _Child) -> None:
         spec = child.spec
-        identity = spec.identity.popen_arguments() if spec.identity is not None else {}
+        identity, rights = drop(spec)
         with self._undisturbed():
             child.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", spec.stop_signal.name.removeprefix("SIG"), *spec.command],
+                ["setpriv", "--pdeathsig", spec.stop_signal.name.removeprefix("SIG"), *rights, *spec.command],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

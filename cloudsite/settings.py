@@ -220,6 +220,7 @@ DEFAULT_POLICY = CONFIG.default_policy
 POLICY_DIR = CONFIG.policy_dir
 TRACE_DAYS = CONFIG.trace_days
 PLACEMENT_DAYS = CONFIG.placement_days
+INGEST_PORT = CONFIG.ingest_port
 METRICS_RAW_HOURS = CONFIG.metrics_raw_hours
 METRICS_MINUTE_DAYS = CONFIG.metrics_minute_days
 METRICS_FIVE_MINUTE_DAYS = CONFIG.metrics_five_minute_days

@@ -57,8 +57,8 @@ def ca_ensure() -> Path:
         builder = builder.add_extension(_usage(ca=True), critical=True)
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         certificate = builder.sign(key, hashes.SHA256())
-        _write(pki_dir() / "ca.key", _key_pem(key), mode=0o600)
-        _write(path, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+        write_whole(pki_dir() / "ca.key", _key_pem(key), mode=0o600)
+        write_whole(path, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
     return path
 
 
@@ -134,8 +134,8 @@ def _ensure(path: Path, names: Sequence[str], issue: Callable[[], Issued]) -> No
     if path.exists() and _covers(x509.load_pem_x509_certificate(path.read_bytes()), names):
         return
     issued = issue()
-    _write(path.with_suffix(".key"), issued.key.encode(), mode=0o600)
-    _write(path, issued.certificate.encode(), mode=0o644)
+    write_whole(path.with_suffix(".key"), issued.key.encode(), mode=0o600)
+    write_whole(path, issued.certificate.encode(), mode=0o644)
 
 
 def client_certificate_ensure() -> None:
@@ -146,9 +146,9 @@ def client_certificate_ensure() -> None:
     if path.exists() and _covers(x509.load_pem_x509_certificate(path.read_bytes()), ()):
         return
     issued = certificate_issue(common_name=CLIENT_NAME, server=False)
-    _write(directory / "cacert.pem", ca, mode=0o644)
-    _write(directory / "clientkey.pem", issued.key.encode(), mode=0o600)
-    _write(path, issued.certificate.encode(), mode=0o644)
+    write_whole(directory / "cacert.pem", ca, mode=0o644)
+    write_whole(directory / "clientkey.pem", issued.key.encode(), mode=0o600)
+    write_whole(path, issued.certificate.encode(), mode=0o644)
 
 
 def ssh_key_ensure() -> str:
@@ -161,8 +161,8 @@ def ssh_key_ensure() -> str:
             serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
         )
         line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-        _write(path, private, mode=0o600)
-        _write(public, line + b" cloudsite\n", mode=0o644)
+        write_whole(path, private, mode=0o600)
+        write_whole(public, line + b" cloudsite\n", mode=0o644)
     return public.read_text().strip()
 
 
@@ -235,7 +235,7 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _write(path: Path, content: bytes, *, mode: int) -> None:
+def write_whole(path: Path, content: bytes, *, mode: int) -> None:
     """Whole or not at all, and never readable by others for a moment."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
