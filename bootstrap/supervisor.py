@@ -46,7 +46,7 @@ class ProcessSpec:
     directory: Path
     identity: Identity | None = None
     capabilities: Sequence[str] = ()
-    """Single rights of root that it keeps beside its identity, as ``setpriv`` names them; none where root is not there."""
+    """Single rights of root that it keeps beside its identity, as ``setpriv`` names them."""
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 15.0
     ready: Callable[[], bool] | None = None

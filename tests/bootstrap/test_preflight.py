@@ -52,23 +52,26 @@ def test_the_longest_socket_path_that_fits_is_accepted_and_one_byte_more_is_not(
 
 
 def test_a_taken_port_is_named_with_the_setting_that_changes_it(tmp_path: Path) -> None:
-    free, lan = free_ports(2)
+    free, lan, ingest = free_ports(3)
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         taken = holder.getsockname()[1]
-        settings = Settings(state_dir=tmp_path, port=taken, lan_port=lan)
+        settings = Settings(state_dir=tmp_path, port=taken, lan_port=lan, ingest_port=ingest)
         assert preflight.ports_taken(settings) == [
             f"Port {taken} on 127.0.0.1 is taken; CLOUDSITE_PORT names another one."
         ]
-    assert preflight.ports_taken(Settings(state_dir=tmp_path, port=free, lan_port=lan)) == []
+    assert preflight.ports_taken(Settings(state_dir=tmp_path, port=free, lan_port=lan, ingest_port=ingest)) == []
 
 
 def test_one_port_cannot_serve_both(tmp_path: Path) -> None:
-    (port,) = free_ports(1)
-    found = preflight.ports_taken(Settings(state_dir=tmp_path, port=port, lan_port=port))
+    port, ingest = free_ports(2)
+    found = preflight.ports_taken(Settings(state_dir=tmp_path, port=port, lan_port=port, ingest_port=ingest))
     assert found == ["CLOUDSITE_PORT and CLOUDSITE_LAN_PORT are the same; each needs a port of its own."]
-    assert preflight.ports_taken(Settings(state_dir=tmp_path, port=port, lan_port=port, lan="off")) == []
+    closed = Settings(state_dir=tmp_path, port=port, lan_port=port, ingest_port=ingest, lan="off")
+    assert preflight.ports_taken(closed) == []
+    found = preflight.ports_taken(Settings(state_dir=tmp_path, port=port, ingest_port=port, lan="off"))
+    assert found == ["CLOUDSITE_PORT and CLOUDSITE_INGEST_PORT are the same; each needs a port of its own."]
 
 
 @pytest.mark.parametrize(("lines", "expected"), [(LOCAL_ROUTE, False), (LOCAL_ROUTE + DEFAULT_ROUTE, True)])

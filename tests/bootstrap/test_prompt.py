@@ -40,13 +40,14 @@ def at_a_terminal(environment: dict[str, str], answer: bytes) -> tuple[int, str]
 
 @needs_root
 def test_a_no_changes_nothing(short_dir: Path) -> None:
-    port, lan_port = free_ports(2)
+    port, lan_port, ingest_port = free_ports(3)
     state = short_dir / "state"
     outside = {name: value for name, value in os.environ.items() if name not in ("CI", "CLOUDSITE_YES")}
     ours = {
         "CLOUDSITE_STATE_DIR": str(state),
         "CLOUDSITE_PORT": str(port),
         "CLOUDSITE_LAN_PORT": str(lan_port),
+        "CLOUDSITE_INGEST_PORT": str(ingest_port),
         "CLOUDSITE_MACHINE_RECORD": str(short_dir / "changes.json"),
     }
     status, output = at_a_terminal(outside | ours, b"n\n")

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 FIRST_SECONDS = 300.0
 SECOND_SECONDS = 30.0
 STOP_SECONDS = 90.0
-NAMES = ("postgres", "redis", "web", "web-lan", "worker", "beat", "watch", "console")
+NAMES = ("postgres", "redis", "web", "web-lan", "worker", "beat", "watch", "console", "ingest", "agent")
 
 
 class Started:
@@ -72,11 +72,12 @@ class Started:
 
 @pytest.fixture
 def environment(short_dir: Path) -> Iterator[dict[str, str]]:
-    port, lan_port = free_ports(2)
+    port, lan_port, ingest_port = free_ports(3)
     ours = {
         "CLOUDSITE_STATE_DIR": str(short_dir / "state"),
         "CLOUDSITE_PORT": str(port),
         "CLOUDSITE_LAN_PORT": str(lan_port),
+        "CLOUDSITE_INGEST_PORT": str(ingest_port),
         "CLOUDSITE_IMAGE": "off",
         "CLOUDSITE_WORKER_CONCURRENCY": "2",
         "CLOUDSITE_ADMIN_PASSWORD": "a password for the test 1",
@@ -123,6 +124,13 @@ def people(environment: dict[str, str]) -> set[str]:
     code = "from apps.accounts.models import User; print('people', *User.objects.values_list('username', flat=True))"
     printed = bootstrap(environment, "manage", "shell", "-v", "0", "-c", code)
     return set(next(line for line in printed.splitlines() if line.startswith("people ")).split()[1:])
+
+
+def reports(environment: dict[str, str]) -> int:
+    """How many agents have reported to the running installation."""
+    code = "from apps.metrics.models import Reporter; print('reports', Reporter.objects.exclude(last_at=None).count())"
+    printed = bootstrap(environment, "manage", "shell", "-v", "0", "-c", code)
+    return int(next(line for line in printed.splitlines() if line.startswith("reports ")).split()[1])
 
 
 def add_person(environment: dict[str, str], name: str) -> None:
@@ -191,6 +199,7 @@ def test_a_whole_life(environment: dict[str, str]) -> None:
     assert (state / "supervisor").stat().st_uid == 0 and (state / "venv").stat().st_uid == 0
     assert {path.stem for path in (state / "log").glob("*.log")} >= set(NAMES)
     assert "is running already" in bootstrap(environment, "run")
+    assert wait_until(lambda: reports(environment) > 0, timeout=60), "the agent of this machine has not reported"
 
     for name in ("web", "postgres", "redis"):
         os.kill(running[name], signal.SIGKILL)

@@ -36,13 +36,14 @@ def test_every_process_has_a_unit_that_systemd_accepts(around: Surroundings, tmp
     units = service.write_units(around, tmp_path)
     service.verify(units)
     names = {unit.name for unit in units}
-    wanted = {"postgres", "redis", "web", "web-lan", "worker", "beat", "watch", "console", "setup"}
+    wanted = {"postgres", "redis", "web", "web-lan", "worker", "beat", "watch", "console", "ingest", "agent", "setup"}
     assert names == {f"cloudsite-state-{name}.service" for name in wanted} | {"cloudsite-state.target"}
 
 
 def test_the_units_start_what_the_supervisor_would(around: Surroundings, tmp_path: Path) -> None:
     service.write_units(around, tmp_path)
-    for spec in [*process_table.servers(around), *process_table.web(around), *process_table.background(around)]:
+    specs = [*process_table.servers(around), *process_table.web(around), *process_table.background(around)]
+    for spec in [*specs, process_table.agent(around)]:
         text = (tmp_path / f"cloudsite-state-{spec.name}.service").read_text()
         (line,) = [line for line in text.splitlines() if line.startswith("ExecStart=")]
         assert shlex.split(line.removeprefix("ExecStart=")) == list(spec.command)

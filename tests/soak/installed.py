@@ -29,7 +29,7 @@ class Installed(Client):
     """One state directory; the code that runs on it may be another one at each start."""
 
     def __init__(self, directory: Path) -> None:
-        port, lan_port = free_ports(2)
+        port, lan_port, ingest_port = free_ports(3)
         super().__init__(f"http://127.0.0.1:{port}")
         self.port = port
         self.state = directory / "state"
@@ -41,6 +41,7 @@ class Installed(Client):
             "CLOUDSITE_MACHINE_RECORD": str(directory / "changes.json"),
             "CLOUDSITE_PORT": str(port),
             "CLOUDSITE_LAN_PORT": str(lan_port),
+            "CLOUDSITE_INGEST_PORT": str(ingest_port),
             "CLOUDSITE_IMAGE": "off",
             "CLOUDSITE_TRASH_HOURS": "0",
             "CLOUDSITE_WORKER_CONCURRENCY": "2",
