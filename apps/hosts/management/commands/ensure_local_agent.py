@@ -18,7 +18,9 @@ class Command(BaseCommand):
         directory = Path(settings.STATE_DIR) / "agent"
         host = Host.objects.filter(transport=Transport.LOCAL).first()
         if host is None:
-            (directory / "agent.json").unlink(missing_ok=True)  # somebody removed it: its agent has nothing to report to
+            (directory / "agent.json").unlink(
+                missing_ok=True
+            )  # somebody removed it: its agent has nothing to report to
             return
         certificates.agent_certificate_ensure(host_id=host.pk, directory=directory)
         configuration = {
