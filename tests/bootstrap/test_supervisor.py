@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap import processes
+from bootstrap import accounts, processes
 from bootstrap.errors import BootstrapError
 from bootstrap.settings import CODE_DIR
-from bootstrap.supervisor import LONGEST_BACK_OFF, back_off, is_locked, stop_running
+from bootstrap.supervisor import LONGEST_BACK_OFF, back_off, drop, is_locked, stop_running
 from bootstrap.waiting import wait_until
 from tests.bootstrap.supervised import spec, supervisor
 
@@ -168,3 +168,30 @@ def test_children_die_with_a_supervisor_that_is_killed(short_dir: Path) -> None:
     for name in ("family", "stubborn"):
         for pid in processes.group_members(pid_of(short_dir, name)):
             os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to drop and to keep")
+def test_a_right_that_is_kept_is_the_only_one(short_dir: Path) -> None:
+    """The agent reads the counters of other users' processes, as nobody's root."""
+    identity = accounts.identity_of("nobody")
+    script = "grep -E '^(Uid|CapEff|CapBnd|NoNewPrivs)' /proc/self/status; sleep 600 & wait"
+    watched = spec("agent", script, short_dir, identity=identity, capabilities=("sys_ptrace",))
+    log = short_dir / "log" / "agent.log"
+    with supervisor(short_dir) as running:
+        running.start(watched)
+        assert wait_until(lambda: log.exists() and "NoNewPrivs" in log.read_text(), timeout=BOUND)
+    seen = dict(line.split(":", 1) for line in log.read_text().splitlines() if ":" in line)
+    assert seen["Uid"].split() == [str(identity.uid)] * 4
+    assert int(seen["CapEff"], 16) == int(seen["CapBnd"], 16) == 1 << 19
+    assert seen["NoNewPrivs"].strip() == "1"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to drop and to keep")
+def test_who_keeps_a_right_dies_with_its_supervisor_too() -> None:
+    """The kernel forgets whose death to tell when the user changes, so that is asked for afterwards."""
+    asked = spec("agent", "", Path("/"), identity=accounts.identity_of("nobody"), capabilities=("sys_ptrace",))
+    arguments, rights = drop(asked)
+    said = "import ctypes; seen = ctypes.c_int(); ctypes.CDLL(None).prctl(2, ctypes.byref(seen)); print(seen.value)"
+    command = ["setpriv", "--pdeathsig", "TERM", *rights, "/usr/bin/python3", "-c", said]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True, **arguments)
+    assert int(done.stdout) == signal.SIGTERM
