@@ -33,7 +33,7 @@ class Settings:
     port: int = 8420
     lan: str = "on"
     lan_port: int = 8443
-    ingest_port: int = 8421
+    ingest_port: int = 8430
     database_url: str | None = None
     redis_url: str | None = None
     tls_cert: Path | None = None
@@ -110,6 +110,11 @@ def default_state_dir(environment: Mapping[str, str]) -> Path:
     return Path(base) / "cloudsite"
 
 
+def beside(port: int) -> int:
+    """The ingest's port where none is chosen, so that a second installation needs no third choice."""
+    return port + 10 if port + 10 <= 65535 else port - 10
+
+
 def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings; every wrong value is one sentence.
 
@@ -128,16 +133,17 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     state_dir = Path(env.get("CLOUDSITE_STATE_DIR") or default_state_dir(env))
     if not state_dir.is_absolute():
         problems.append(f"CLOUDSITE_STATE_DIR is {str(state_dir)!r}; it has to be an absolute path.")
+    port = number("CLOUDSITE_PORT", 8420, 1, 65535)
     certificate, key = env.get("CLOUDSITE_TLS_CERT"), env.get("CLOUDSITE_TLS_KEY")
     if bool(certificate) != bool(key):
         problems.append("CLOUDSITE_TLS_CERT and CLOUDSITE_TLS_KEY only work together; one of them is missing.")
     settings = Settings(
         state_dir=state_dir,
         bind=env.get("CLOUDSITE_BIND") or "127.0.0.1",
-        port=number("CLOUDSITE_PORT", 8420, 1, 65535),
+        port=port,
         lan=(env.get("CLOUDSITE_LAN") or "on").strip().lower(),
         lan_port=number("CLOUDSITE_LAN_PORT", 8443, 1, 65535),
-        ingest_port=number("CLOUDSITE_INGEST_PORT", 8421, 1, 65535),
+        ingest_port=number("CLOUDSITE_INGEST_PORT", beside(port), 1, 65535),
         database_url=env.get("DATABASE_URL") or None,
         redis_url=env.get("REDIS_URL") or None,
         tls_cert=Path(certificate) if certificate else None,

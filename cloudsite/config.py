@@ -38,7 +38,10 @@ class Config(BaseSettings):
     lan: Literal["on", "off"] = Field("on", description="HTTPS on the LAN address; `off` closes it.")
     lan_port: int = Field(8443, ge=1, le=65535, description="Port of HTTPS on the LAN address.")
     ingest_port: int = Field(
-        8421, ge=1, le=65535, description="Port on which the agents of hosts report; on the LAN where HTTPS is."
+        8430,
+        ge=1,
+        le=65535,
+        description="Port on which the agents of hosts report; on the LAN where HTTPS is. Ten above `CLOUDSITE_PORT`.",
     )
     tls_cert: Path | None = Field(None, description="Certificate (chain) for HTTPS instead of the one of our own CA.")
     tls_key: Path | None = Field(None, description="Private key that belongs to `CLOUDSITE_TLS_CERT`.")

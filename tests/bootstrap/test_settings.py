@@ -43,6 +43,16 @@ def test_what_it_takes(more: dict[str, str]) -> None:
     assert load({"CLOUDSITE_STATE_DIR": "/srv/x"} | more)
 
 
+def test_a_second_installation_beside_the_first_shares_no_port() -> None:
+    """As docs/settings.md starts it."""
+    first = load({"CLOUDSITE_STATE_DIR": "/srv/x"})
+    second = load({"CLOUDSITE_STATE_DIR": "/srv/y", "CLOUDSITE_PORT": "8421", "CLOUDSITE_LAN_PORT": "8444"})
+    ports = [port for one in (first, second) for port in (one.port, one.lan_port, one.ingest_port)]
+    assert len(set(ports)) == 6
+    highest = load({"CLOUDSITE_STATE_DIR": "/srv/x", "CLOUDSITE_PORT": "65535"})
+    assert highest.ingest_port != highest.port
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -15,7 +15,7 @@ def test_it_names_the_host_that_this_machine_is(own_state_dir: Path, make_host: 
     directory = own_state_dir / "agent"
     call_command("ensure_local_agent")
     configuration = json.loads((directory / "agent.json").read_text())
-    assert configuration["ingest"] == "https://127.0.0.1:8421"
+    assert configuration["ingest"] == "https://127.0.0.1:8430"
     certificate = Path(configuration["certificate"]).read_bytes()
     names = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName)
     assert names.value.get_values_for_type(x509.UniformResourceIdentifier) == [f"urn:cloudsite:host:{host.pk}"]
