@@ -63,14 +63,15 @@ def test_a_group_is_joined_by_who_has_one(client: Any, admin: Any, member: Any, 
     client.force_login(admin)
     group_create(actor=member, name="web", rule="affinity")
     assert "Placement group" not in client.get("/vms/new/").content.decode()
-    group_create(actor=admin, name="db", rule="anti-affinity")
+    group = group_create(actor=admin, name="db", rule="anti-affinity")
     page = client.get("/vms/new/").content.decode()
     assert "db (anti-affinity)" in page and "web (affinity)" not in page
     assert client.post("/vms/new/", {**wish, "group": "web", "intent": "create"}).status_code == 422
     client.post("/vms/new/", {**wish, "group": "db", "intent": "create"})
     vm = VM.objects.get()
     assert vm.group is not None and vm.group.name == "db"
-    assert '<dd>db <span class="tag">anti-affinity</span></dd>' in client.get(f"/vms/{vm.pk}/").content.decode()
+    shown = f'<dd><a href="/placement-groups/{group.pk}/">db</a> <span class="tag">anti-affinity</span></dd>'
+    assert shown in client.get(f"/vms/{vm.pk}/").content.decode()
 
 
 def test_a_pasted_key_is_saved_and_used(client: Any, member: Any, wish: dict[str, Any]) -> None:
