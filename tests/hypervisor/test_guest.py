@@ -5,6 +5,7 @@ import io
 import json
 import queue
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import IPv4Address
@@ -81,21 +82,26 @@ def guest(bed: Bed) -> DomainSpec:
     return dataclasses.replace(bed.domain(with_nic=True), direct_boot=boot, memory_mib=192)
 
 
-def as_the_agent_sees_it(host: Host, spec: DomainSpec, ip: IPv4Address, directory: Path) -> dict[str, Any]:
-    """One sample, while somebody talks to the guest; with the rights of the agent's unit and no more."""
-    (directory / "agent.json").write_text(
-        json.dumps(dict.fromkeys(("ca", "certificate", "key", "state_dir"), "/nowhere"))
-    )
-    directory.chmod(0o755)
-    (directory / "talk.py").write_text(TALK.format(ip=ip))
+def as_the_agent_sees_it(host: Host, spec: DomainSpec, ip: IPv4Address) -> dict[str, Any]:
+    """One sample, while somebody talks to the guest; with the rights of the agent's unit and no more.
+
+    Everything is put into the host, which has directories of its own where this machine's tests write.
+    """
+    inside = host.path("/root/agent")
+    shutil.copytree(AGENT, inside)
+    (inside / "agent.json").write_text(json.dumps(dict.fromkeys(("ca", "certificate", "key", "state_dir"), "/nowhere")))
+    (inside / "talk.py").write_text(TALK.format(ip=ip))
     rights = "+sys_ptrace,+dac_read_search"
     nobody = f"setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps {rights} --ambient-caps {rights}"
-    agent = f"env PYTHONPATH={AGENT} /usr/bin/python3 -S -B -m cloudsite_agent --config {directory}/agent.json --once"
-    said = host.run("sh", "-c", f"/usr/bin/python3 {directory}/talk.py >/dev/null 2>&1 & {nobody} {agent}")
+    agent = (
+        "env PYTHONPATH=/root/agent /usr/bin/python3 -S -B -m cloudsite_agent --config /root/agent/agent.json --once"
+    )
+    said = host.run("sh", "-c", f"/usr/bin/python3 /root/agent/talk.py >/dev/null 2>&1 & {nobody} {agent}")
+    shutil.rmtree(inside)
     return json.loads(said.stdout)["guests"][str(spec.uuid)]
 
 
-def test_guest_lives_a_life(bed: Bed, lab_hosts: list[Host], tmp_path: Path) -> None:
+def test_guest_lives_a_life(bed: Bed, lab_hosts: list[Host]) -> None:
     spec, driver = guest(bed), bed.hypervisor
     heard: queue.Queue[HostEvent] = queue.Queue()
     subscription = driver.watch(heard.put)
@@ -106,7 +112,7 @@ def test_guest_lives_a_life(bed: Bed, lab_hosts: list[Host], tmp_path: Path) -> 
     assert (lease.ip, lease.mac) == (IPv4Address(CIDR[100]), bed.mac(0))
     assert driver.leases(bed.network.name)[0].mac == bed.mac(0)
     assert driver.addresses(spec.uuid, sources=("agent",)) == []
-    seen = as_the_agent_sees_it(lab_hosts[0], spec, lease.ip, tmp_path)
+    seen = as_the_agent_sees_it(lab_hosts[0], spec, lease.ip)
     assert 0 < seen["cpu"] <= spec.vcpus + 1
     assert 32 * MIB < seen["memory"] < 2048 * MIB
     assert seen["disk_read"] >= 0
