@@ -23,8 +23,7 @@ from bootstrap.waiting import wait_until
 
 REQUIREMENTS = settings.CODE_DIR / "requirements" / "dev.txt"
 VENV = settings.CODE_DIR / ".venv"
-STAGE_SECONDS = 2400.0
-"""More than twice what a stage takes on two idle processors: there are slow days."""
+STAGE_SECONDS = 1800.0
 SOAK_SECONDS = 7200.0
 """All of them; each test has a limit of its own."""
 # Each process begins with a half, so that what a module sets up is set up once; then they take from each other.

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
-EXAMPLES = 10
+EXAMPLES = 20
 CHECKS = [
     not_a_server_error,
     checks.status_code_conformance,
